@@ -1,0 +1,164 @@
+//! New accounts.
+
+use nokube_api::auth::SignedIn;
+use nokube_domain::{Email, UserRole, Username};
+use nokube_guest::db::{Db, DbError, Tx};
+use nokube_guest::{Audit, Caller, Ctx, Error, Fields, Response};
+use serde_json::json;
+use subtle::ConstantTimeEq as _;
+
+use super::sessions::begin_session;
+use super::user_shown;
+use crate::error::AuthError;
+use crate::limits::{self, Limit};
+use crate::password::Password;
+use crate::store::setup::setup_finish;
+use crate::store::users::{NewUser, UserRow, user_insert, username_is_taken};
+use crate::{store, tokens};
+
+/// Names made from addresses get a number while they are taken; a hundred of the same is enough.
+const NAME_ATTEMPTS: u32 = 100;
+
+struct Registration {
+    username: Option<Username>,
+    email: Option<Email>,
+    password: Password,
+    setup_code: Option<String>,
+}
+
+/// `POST /auth/register`.
+pub(crate) async fn register_user(mut cx: Ctx) -> Result<Response, AuthError> {
+    let request = parse(cx.fields().await?)?;
+    let db = store::open(&cx).await?;
+    let standings = limits::take(&cx, &db, &[&Limit::register_from_address(&cx)?]).await?;
+    let role = role_for(&cx, &db, request.setup_code.as_deref()).await?;
+    // Slow on purpose, and outside the transaction: nobody else waits for it.
+    let password_hash = request.password.hash(cx.random())?;
+    let refresh = tokens::RefreshToken::generate(&cx);
+    let (user, session_id) = db
+        .transaction(async |tx| {
+            let user = insert_user(&cx, tx, &request, role, &password_hash).await?;
+            let session_id = begin_session(&cx, tx, user.id, &refresh).await?;
+            Ok::<_, AuthError>((user, session_id))
+        })
+        .await?;
+    let tokens = tokens::issue(&cx, &user, &session_id, refresh)?;
+    let user = user_shown(user);
+    let answer = Response::json(201, &SignedIn { user, tokens }).location("/api/v1/auth/me");
+    Ok(standings
+        .iter()
+        .fold(answer, |answer, standing| standing.on_response(answer)))
+}
+
+fn parse(mut fields: Fields) -> Result<Registration, AuthError> {
+    let nothing_given = !fields.has("username") && !fields.has("email");
+    let username = fields.optional_text("username", Username::parse);
+    let email = fields.optional_text("email", Email::parse);
+    let password = fields.text("password", Password::parse_new);
+    let setup_code = fields.optional("setup_code", Ok::<String, String>);
+    if nothing_given {
+        fields.fault("username", "is required, or an email");
+    }
+    if let Some(password) = &password {
+        let name = username.as_ref().map_or("", Username::as_str);
+        if password.is_name_of_its_user(name, email.as_ref().map(Email::as_str)) {
+            fields.fault("password", "must not be the name or the address");
+        }
+    }
+    let registration = fields.finish(|| {
+        Some(Registration {
+            username,
+            email,
+            password: password?,
+            setup_code,
+        })
+    })?;
+    if registration.username.is_none() && registration.email.is_none() {
+        let reason = nokube_domain::Invalid::new("is required, or an email");
+        return Err(Error::invalid("/username", &reason).into());
+    }
+    Ok(registration)
+}
+
+/// Administrator with the setup code, user without one. A wrong code is not a registration without one.
+async fn role_for(cx: &Ctx, db: &Db, given: Option<&str>) -> Result<UserRole, AuthError> {
+    let Some(given) = given else {
+        return Ok(UserRole::User);
+    };
+    limits::take(cx, db, &[&Limit::setup_from_address(cx)]).await?;
+    let expected = cx.variable("setup_code").unwrap_or_default();
+    let same = bool::from(given.trim().as_bytes().ct_eq(expected.as_bytes()));
+    if expected.is_empty() || !same || store::setup::setup_is_done(db).await? {
+        return Err(AuthError::SetupCodeRefused);
+    }
+    Ok(UserRole::Admin)
+}
+
+async fn insert_user(
+    cx: &Ctx,
+    tx: &Tx,
+    request: &Registration,
+    role: UserRole,
+    password_hash: &str,
+) -> Result<UserRow, AuthError> {
+    let username = match (&request.username, &request.email) {
+        (Some(username), _) => username.clone(),
+        (None, Some(email)) => free_username(tx, email).await?,
+        (None, None) => return Err(Error::Contradiction("neither name nor address").into()),
+    };
+    let new = NewUser {
+        username: &username,
+        email: request.email.as_ref(),
+        password_hash,
+        role,
+    };
+    let user = user_insert(tx, &new, cx.now()).await.map_err(taken)?;
+    if role == UserRole::Admin {
+        match setup_finish(tx, user.id, cx.now()).await {
+            Err(DbError::NotUnique(_)) => return Err(AuthError::SetupCodeRefused),
+            other => other?,
+        }
+    }
+    let actor = acting(&user, role);
+    let audit = Audit {
+        action: "user.register",
+        target: format!("user:{}", user.id),
+        project_id: None,
+        detail: json!({ "username": user.username, "role": user.role }),
+        actor: Some(&actor),
+    };
+    audit.write(cx, tx).await?;
+    Ok(user)
+}
+
+async fn free_username(tx: &Tx, email: &Email) -> Result<Username, AuthError> {
+    for attempt in 0..NAME_ATTEMPTS {
+        let name = Username::from_email(email, attempt);
+        if !username_is_taken(tx, &name).await? {
+            return Ok(name);
+        }
+    }
+    Err(AuthError::Taken("username"))
+}
+
+fn taken(error: DbError) -> AuthError {
+    match error {
+        DbError::NotUnique(columns) if columns.contains("users.username") => {
+            AuthError::Taken("username")
+        }
+        DbError::NotUnique(columns) if columns.contains("users.email") => AuthError::Taken("email"),
+        other => other.into(),
+    }
+}
+
+/// Who acts, for the audit trail, before there is a token.
+pub(crate) fn acting(user: &UserRow, role: UserRole) -> Caller {
+    Caller {
+        id: user.id,
+        username: user.username.clone(),
+        role,
+        session_id: String::new(),
+        scopes: None,
+        expires_at_seconds: 0,
+    }
+}

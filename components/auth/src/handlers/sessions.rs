@@ -1,0 +1,233 @@
+//! Signing in, going on, signing out.
+
+use nokube_api::auth::{SignedIn, Verified};
+use nokube_domain::{Timestamp, UserId, UserRole, Uuid7};
+use nokube_guest::db::{Db, Tx};
+use nokube_guest::{Audit, Caller, Ctx, Error, Fields, Response};
+use serde_json::json;
+
+use super::register::acting;
+use super::user_shown;
+use crate::error::AuthError;
+use crate::limits::{self, Limit};
+use crate::password::Password;
+use crate::store;
+use crate::store::sessions::{
+    NewSession, RefreshRow, refresh_token_find, refresh_token_insert, refresh_token_use,
+    session_insert, session_is_live, session_revoke, sessions_revoke_all,
+};
+use crate::store::users::{UserRow, user_by_id, user_credentials};
+use crate::tokens::{self, RefreshToken};
+
+/// Longer ones are cut: they are for people to recognise a session by.
+const USER_AGENT_CHARS: usize = 200;
+
+struct Login {
+    account: String,
+    password: Password,
+}
+
+/// `POST /auth/login`.
+pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
+    let login = parse_login(cx.fields().await?)?;
+    let db = store::open(&cx).await?;
+    let account_limit = Limit::login_of_account(&cx, &login.account)?;
+    let from_address = Limit::login_from_address(&cx)?;
+    let standings = limits::take(&cx, &db, &[&account_limit, &from_address]).await?;
+    let Some(id) = check_password(&db, &login).await? else {
+        return Err(AuthError::WrongCredentials(standings));
+    };
+    let refresh = RefreshToken::generate(&cx);
+    let (user, session_id) = db
+        .transaction(async |tx| {
+            let user = user_by_id(tx, id).await?;
+            let user = user.ok_or(AuthError::WrongCredentials(Vec::new()))?;
+            let session_id = begin_session(&cx, tx, id, &refresh).await?;
+            account_limit.give_back(tx).await?;
+            write_login(&cx, tx, &user, &session_id).await?;
+            Ok::<_, AuthError>((user, session_id))
+        })
+        .await?;
+    let tokens = tokens::issue(&cx, &user, &session_id, refresh)?;
+    let user = user_shown(user);
+    // The account's attempts are forgotten; the address's stay.
+    let answer = Response::ok(&SignedIn { user, tokens });
+    Ok(standings
+        .iter()
+        .skip(1)
+        .fold(answer, |answer, standing| standing.on_response(answer)))
+}
+
+/// The user, if there is one, it may sign in and this is its password. Takes the same time if not.
+async fn check_password(db: &Db, login: &Login) -> Result<Option<UserId>, AuthError> {
+    let credentials = user_credentials(db, &login.account)
+        .await?
+        .filter(|credentials| credentials.disabled_at_ms.is_none());
+    let hash = credentials.as_ref().map(|row| row.password_hash.as_str());
+    let is_right = login.password.verify(hash)?;
+    Ok(credentials.filter(|_| is_right).map(|row| row.id))
+}
+
+fn parse_login(mut fields: Fields) -> Result<Login, AuthError> {
+    let nothing_given = !fields.has("username") && !fields.has("email");
+    // No rules here: a name that can't exist is as wrong as one that does not.
+    let as_typed = |text: &str| Ok::<_, String>(text.trim().to_lowercase());
+    let email = fields.optional_text("email", as_typed);
+    let username = fields.optional_text("username", as_typed);
+    let password = fields.text("password", Password::parse_given);
+    if nothing_given {
+        fields.fault("username", "is required, or an email");
+    }
+    let account = email.or(username);
+    Ok(fields.finish(|| {
+        Some(Login {
+            account: account.unwrap_or_default(),
+            password: password?,
+        })
+    })?)
+}
+
+/// Begins a session with its first refresh token and returns its id.
+pub(crate) async fn begin_session(
+    cx: &Ctx,
+    tx: &Tx,
+    user_id: UserId,
+    refresh: &RefreshToken,
+) -> Result<String, AuthError> {
+    let id = Uuid7::new(cx.now(), cx.random()).to_string();
+    let user_agent: Option<String> = cx
+        .headers()
+        .get("user-agent")
+        .map(|agent| agent.chars().take(USER_AGENT_CHARS).collect());
+    let session = NewSession {
+        id: &id,
+        user_id,
+        address: cx.client_address().map(|address| address.to_string()),
+        user_agent: user_agent.as_deref(),
+    };
+    session_insert(tx, &session, cx.now()).await?;
+    refresh_token_insert(tx, &id, &refresh.hash, cx.now()).await?;
+    Ok(id)
+}
+
+async fn write_login(cx: &Ctx, tx: &Tx, user: &UserRow, session_id: &str) -> Result<(), AuthError> {
+    let role = UserRole::parse(&user.role).unwrap_or(UserRole::User);
+    let audit = Audit {
+        action: "session.create",
+        target: format!("session:{session_id}"),
+        project_id: None,
+        detail: json!({}),
+        actor: Some(&acting(user, role)),
+    };
+    Ok(audit.write(cx, tx).await?)
+}
+
+/// How a refresh token was taken.
+enum Refreshed {
+    Yes(UserRow, String),
+    No,
+}
+
+/// `POST /auth/refresh`.
+pub(crate) async fn refresh_tokens(mut cx: Ctx) -> Result<Response, AuthError> {
+    let mut fields = cx.fields().await?;
+    let given = fields.required("refresh_token", Ok::<String, String>);
+    let given = fields.finish(|| given)?;
+    let db = store::open(&cx).await?;
+    let next = RefreshToken::generate(&cx);
+    let hash = tokens::hash_refresh_token(&given);
+    let outcome = db
+        .transaction(async |tx| rotate(&cx, tx, &hash, &next).await)
+        .await?;
+    match outcome {
+        Refreshed::Yes(user, session_id) => {
+            let tokens = tokens::issue(&cx, &user, &session_id, next)?;
+            Ok(Response::ok(&tokens))
+        }
+        Refreshed::No => Err(AuthError::RefreshRefused),
+    }
+}
+
+/// Uses a token and adds the next. A token that was used before was stolen, from us or by us: its
+/// whole session ends, and that must be committed, so it is not an error here.
+async fn rotate(
+    cx: &Ctx,
+    tx: &Tx,
+    hash: &[u8; 32],
+    next: &RefreshToken,
+) -> Result<Refreshed, AuthError> {
+    let now = cx.now();
+    let Some(found) = refresh_token_find(tx, hash).await? else {
+        return Ok(Refreshed::No);
+    };
+    if found.revoked_at_ms.is_some() || found.expires_at_ms <= now {
+        return Ok(Refreshed::No);
+    }
+    if !refresh_token_use(tx, hash, now).await? {
+        revoke_stolen(cx, tx, &found).await?;
+        return Ok(Refreshed::No);
+    }
+    let Some(user) = user_by_id(tx, found.user_id).await? else {
+        return Ok(Refreshed::No);
+    };
+    refresh_token_insert(tx, &found.session_id, &next.hash, now).await?;
+    Ok(Refreshed::Yes(user, found.session_id))
+}
+
+async fn revoke_stolen(cx: &Ctx, tx: &Tx, found: &RefreshRow) -> Result<(), AuthError> {
+    session_revoke(tx, &found.session_id, cx.now()).await?;
+    let audit = Audit {
+        action: "session.revoke",
+        target: format!("session:{}", found.session_id),
+        project_id: None,
+        detail: json!({ "reason": "a refresh token was used twice", "user_id": found.user_id.0 }),
+        actor: None,
+    };
+    Ok(audit.write(cx, tx).await?)
+}
+
+/// `POST /auth/logout`, `?all=true`.
+pub(crate) async fn logout(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let db = store::open(&cx).await?;
+    let all = cx.flag("all");
+    db.transaction(async |tx| {
+        if all {
+            sessions_revoke_all(tx, caller.id, cx.now()).await?;
+        } else {
+            session_revoke(tx, &caller.session_id, cx.now()).await?;
+        }
+        let audit = Audit {
+            action: "session.end",
+            target: format!("session:{}", caller.session_id),
+            project_id: None,
+            detail: json!({ "all": all }),
+            actor: Some(&caller),
+        };
+        audit.write(&cx, tx).await?;
+        Ok::<_, AuthError>(())
+    })
+    .await?;
+    Ok(Response::no_content())
+}
+
+/// `GET /auth/verify`: the token is ours and current, and its session goes on.
+pub(crate) async fn verify_token(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let db = store::open(&cx).await?;
+    require_live(&db, &caller).await?;
+    Ok(Response::ok(&Verified {
+        valid: true,
+        sub: caller.id.to_string(),
+        username: caller.username,
+        role: caller.role.as_str().to_owned(),
+        expires_at: Timestamp::from_millis(caller.expires_at_seconds * 1_000).to_string(),
+    }))
+}
+
+/// Refuses a token whose session has ended. Only `auth` can know; elsewhere a token lives out its 15 minutes.
+pub(crate) async fn require_live(db: &Db, caller: &Caller) -> Result<(), AuthError> {
+    if session_is_live(db, &caller.session_id, caller.id).await? {
+        Ok(())
+    } else {
+        Err(Error::Unauthenticated { given: true }.into())
+    }
+}

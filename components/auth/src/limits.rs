@@ -1,0 +1,149 @@
+//! How often credentials may be tried: per account and per address, in fixed windows.
+//!
+//! An attempt is counted before the password is looked at, in one statement, so that attempts at the
+//! same time can't slip through together; a successful one takes its account's count back.
+
+use nokube_guest::db::{Db, DbError, Tx};
+use nokube_guest::{Ctx, Problem, Response};
+
+use crate::error::AuthError;
+use crate::store::attempts;
+
+/// 15 minutes.
+const WINDOW_MS: i64 = 15 * 60 * 1_000;
+
+/// One thing that is counted.
+pub(crate) struct Limit {
+    name: &'static str,
+    bucket: String,
+    quota: u64,
+}
+
+/// How much is left of a limit.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    name: &'static str,
+    quota: u64,
+    left: u64,
+    /// Seconds until the window ends.
+    pub(crate) reset_seconds: u64,
+}
+
+impl Limit {
+    /// Failed sign-ins of one account. `account` is what was typed, whether it exists or not.
+    pub(crate) fn login_of_account(cx: &Ctx, account: &str) -> Result<Self, AuthError> {
+        Ok(Self {
+            name: "account",
+            bucket: format!("login:account:{account}"),
+            quota: cx.number_variable("login_limit_per_account", 10)?,
+        })
+    }
+
+    /// Sign-ins from one address.
+    pub(crate) fn login_from_address(cx: &Ctx) -> Result<Self, AuthError> {
+        Ok(Self {
+            name: "address",
+            bucket: format!("login:address:{}", address(cx)),
+            quota: cx.number_variable("login_limit_per_address", 100)?,
+        })
+    }
+
+    /// Registrations from one address.
+    pub(crate) fn register_from_address(cx: &Ctx) -> Result<Self, AuthError> {
+        Ok(Self {
+            name: "address",
+            bucket: format!("register:address:{}", address(cx)),
+            quota: cx.number_variable("register_limit_per_address", 600)?,
+        })
+    }
+
+    /// Wrong setup codes from one address. The code is long; this keeps the log short.
+    pub(crate) fn setup_from_address(cx: &Ctx) -> Self {
+        Self {
+            name: "setup",
+            bucket: format!("setup:address:{}", address(cx)),
+            quota: 10,
+        }
+    }
+
+    /// Takes a count back.
+    pub(crate) async fn give_back(&self, tx: &Tx) -> Result<(), DbError> {
+        attempts::attempts_forget(tx, &self.bucket).await
+    }
+}
+
+/// Counts an attempt against every limit, in one transaction, or refuses it.
+pub(crate) async fn take(cx: &Ctx, db: &Db, limits: &[&Limit]) -> Result<Vec<Standing>, AuthError> {
+    let counts = db
+        .transaction(async |tx| {
+            attempts::attempts_expire(tx, cx.now(), WINDOW_MS).await?;
+            let mut counts = Vec::new();
+            for limit in limits {
+                counts.push(attempts::attempt_count(tx, &limit.bucket, cx.now()).await?);
+            }
+            Ok::<_, AuthError>(counts)
+        })
+        .await?;
+    let mut standings = Vec::new();
+    for (limit, count) in limits.iter().zip(counts) {
+        let ends = count.window_start_ms.plus_millis(WINDOW_MS);
+        let reset_ms = ends.millis().saturating_sub(cx.now().millis()).max(0);
+        let standing = Standing {
+            name: limit.name,
+            quota: limit.quota,
+            left: limit.quota.saturating_sub(count.count),
+            reset_seconds: u64::try_from(reset_ms).unwrap_or(0).div_ceil(1_000),
+        };
+        // Refused only after every limit has counted it.
+        if count.count > limit.quota {
+            return Err(AuthError::TooManyAttempts(standing));
+        }
+        standings.push(standing);
+    }
+    Ok(standings)
+}
+
+impl Standing {
+    /// draft-ietf-httpapi-ratelimit-headers.
+    fn headers(&self) -> [(&'static str, String); 2] {
+        let (name, window) = (self.name, WINDOW_MS / 1_000);
+        [
+            (
+                "ratelimit-policy",
+                format!("\"{name}\";q={};w={window}", self.quota),
+            ),
+            (
+                "ratelimit",
+                format!("\"{name}\";r={};t={}", self.left, self.reset_seconds),
+            ),
+        ]
+    }
+
+    pub(crate) fn on_problem(&self, problem: Problem) -> Problem {
+        self.headers()
+            .into_iter()
+            .fold(problem, |problem, (name, value)| {
+                problem.header(name, value)
+            })
+    }
+
+    pub(crate) fn on_response(&self, response: Response) -> Response {
+        self.headers()
+            .into_iter()
+            .fold(response, |response, (name, value)| {
+                response.header(name, value)
+            })
+    }
+}
+
+/// An IPv6 client owns at least a /64, so its addresses count as one.
+fn address(cx: &Ctx) -> String {
+    match cx.client_address() {
+        None => "unknown".to_owned(),
+        Some(std::net::IpAddr::V4(v4)) => v4.to_string(),
+        Some(std::net::IpAddr::V6(v6)) => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}

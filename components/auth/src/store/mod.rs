@@ -1,0 +1,22 @@
+//! The database `auth`. SQL is here and nowhere else.
+
+pub(crate) mod attempts;
+pub(crate) mod sessions;
+pub(crate) mod setup;
+pub(crate) mod users;
+
+use nokube_guest::Ctx;
+use nokube_guest::db::{Db, DbError, Migration, migrate};
+
+static MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "accounts",
+    sql: include_str!("0001_accounts.sql"),
+}];
+
+/// Opens the database with its schema up to date.
+pub(crate) async fn open(cx: &Ctx) -> Result<Db, DbError> {
+    let db = cx.database("auth")?;
+    migrate(&db, MIGRATIONS).await?;
+    Ok(db)
+}

@@ -1,0 +1,109 @@
+//! Issuing access tokens (JWT, EdDSA) and refresh tokens (opaque).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike as _};
+use jwt_simple::claims::Claims;
+use jwt_simple::prelude::{Duration, UnixTimeStamp};
+use nokube_api::auth::Tokens;
+use nokube_domain::Timestamp;
+use nokube_guest::token::{AUDIENCE, AccessClaims, ISSUER};
+use nokube_guest::{Ctx, Error};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::error::AuthError;
+use crate::store::users::UserRow;
+
+/// 15 minutes: as long as a disabled user may go on.
+pub(crate) const ACCESS_SECONDS: u64 = 15 * 60;
+/// 256 bits of randomness can't be guessed, so a plain hash is enough at rest.
+const REFRESH_BYTES: usize = 32;
+/// Lets scanners for leaked secrets know what they found.
+const REFRESH_PREFIX: &str = "nkr_";
+const SEED_BYTES: usize = 32;
+/// The DER of an Ed25519 private key (RFC 8410, section 7) up to its 32 bytes of seed.
+const DER_PREFIX: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
+/// A new refresh token, and its hash to keep.
+pub(crate) struct RefreshToken {
+    pub(crate) text: String,
+    pub(crate) hash: [u8; 32],
+}
+
+impl RefreshToken {
+    pub(crate) fn generate(cx: &Ctx) -> Self {
+        let random = URL_SAFE_NO_PAD.encode(cx.random::<REFRESH_BYTES>());
+        let text = format!("{REFRESH_PREFIX}{random}");
+        let hash = hash_refresh_token(&text);
+        Self { text, hash }
+    }
+}
+
+/// What is kept of a refresh token.
+pub(crate) fn hash_refresh_token(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+/// An access token of a session, with the refresh token for the next.
+pub(crate) fn issue(
+    cx: &Ctx,
+    user: &UserRow,
+    session_id: &str,
+    refresh: RefreshToken,
+) -> Result<Tokens, AuthError> {
+    let custom = AccessClaims {
+        username: user.username.clone(),
+        role: user.role.clone(),
+        sid: session_id.to_owned(),
+        scope: None,
+    };
+    let issued_at = UnixTimeStamp::from_secs(unix_seconds(cx.now()));
+    let mut claims = Claims::with_custom_claims(custom, Duration::from_secs(ACCESS_SECONDS))
+        .with_issuer(ISSUER)
+        .with_audience(AUDIENCE)
+        .with_subject(user.id.to_string())
+        .with_jwt_id(URL_SAFE_NO_PAD.encode(cx.random::<16>()));
+    claims.issued_at = Some(issued_at);
+    claims.invalid_before = Some(issued_at);
+    claims.expires_at = Some(issued_at + Duration::from_secs(ACCESS_SECONDS));
+    let access_token = signing_key(cx)?
+        .sign(claims)
+        .map_err(|error| AuthError::Signing(error.to_string()))?;
+    Ok(Tokens {
+        access_token,
+        refresh_token: refresh.text,
+        token_type: "Bearer".to_owned(),
+        expires_in: ACCESS_SECONDS,
+    })
+}
+
+/// The key's id: the thumbprint of RFC 7638 with the members RFC 8037 names.
+pub(crate) fn key_id(raw_public_key: &[u8]) -> String {
+    let x = URL_SAFE_NO_PAD.encode(raw_public_key);
+    let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
+}
+
+fn signing_key(cx: &Ctx) -> Result<Ed25519KeyPair, AuthError> {
+    let unusable = || Error::Configuration("jwt_private_key");
+    let text = Zeroizing::new(cx.required_variable("jwt_private_key")?);
+    let seed = Zeroizing::new(
+        URL_SAFE_NO_PAD
+            .decode(text.trim())
+            .map_err(|_| unusable())?,
+    );
+    if seed.len() != SEED_BYTES {
+        return Err(unusable().into());
+    }
+    let der = Zeroizing::new([&DER_PREFIX[..], &seed[..]].concat());
+    let pair = Ed25519KeyPair::from_der(&der).map_err(|_| unusable())?;
+    let id = key_id(&pair.public_key().to_bytes());
+    Ok(pair.with_key_id(&id))
+}
+
+fn unix_seconds(time: Timestamp) -> u64 {
+    u64::try_from(time.seconds()).unwrap_or(0)
+}

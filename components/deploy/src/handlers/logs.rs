@@ -1,0 +1,183 @@
+//! A deployment's log, which the target keeps: as JSON by cursor, as text, or followed.
+
+use nokube_api::logs::{LogLine, LogPage};
+use nokube_domain::{DeploymentId, Invalid, Timestamp};
+use nokube_guest::host::LocalFuture;
+use nokube_guest::{BodyStream, Caller, Ctx, Response, platform};
+
+use super::deployments::{deployment_id, visible};
+use crate::error::DeployError;
+use crate::sidecar::app_logs;
+
+const DEFAULT_LINES: u32 = 200;
+const MAX_LINES: u32 = 1_000;
+/// Bytes of a cursor; the target's are far shorter.
+const MAX_CURSOR_BYTES: usize = 256;
+/// How often a followed log is asked for.
+const POLL_MS: u64 = 500;
+/// A comment goes out at least this often: the only way to notice that the client has left.
+const SILENCE_MS: i64 = 5_000;
+
+/// `GET /deployments/{id}/logs?cursor=&limit=&since=&q=`. A log of something that lives is never complete.
+pub(crate) async fn get_deployment_logs(cx: Ctx, caller: Caller) -> Result<Response, DeployError> {
+    let id = deployment_id(&cx)?;
+    let limit = cx
+        .query_as("limit", |text| match text.parse() {
+            Ok(limit @ 1..=MAX_LINES) => Ok(limit),
+            _ => Err(Invalid::new("must be a whole number from 1 to 1000")),
+        })?
+        .unwrap_or(DEFAULT_LINES);
+    let form = form(&cx);
+    let given = match cx.headers().get("last-event-id") {
+        Some(last) if form == Form::Events => Some(last.to_owned()),
+        _ => cx.query("cursor"),
+    };
+    let place = Place {
+        id,
+        cursor: given.filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES),
+        contains: cx.query("q").map(|text| text.to_lowercase()),
+        since: cx.query_as("since", Timestamp::parse)?,
+        limit,
+    };
+    let db = platform::open(&cx).await?;
+    visible(&db, &caller, id).await?;
+    match form {
+        Form::Json => Ok(Response::ok(&place.read(&cx).await?)),
+        Form::Text => {
+            let page = place.read(&cx).await?;
+            let text: String = page
+                .lines
+                .into_iter()
+                .map(|line| line.text + "\n")
+                .collect();
+            Ok(Response::text(200, text).header("x-next-cursor", page.cursor))
+        }
+        Form::Events => {
+            // A cursor that is none is told before the stream begins.
+            place.read(&cx).await?;
+            let ends_at_ms = platform::follow_until(&cx, &db, &caller).await?;
+            let last_sent_ms = cx.now().millis();
+            Ok(Response::stream(
+                "text/event-stream",
+                EventStream {
+                    cx,
+                    place,
+                    begun: false,
+                    ends_at_ms,
+                    last_sent_ms,
+                },
+            ))
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Text,
+    Events,
+}
+
+/// By `Accept`: the first of our types that is named. Anything else gets JSON.
+fn form(cx: &Ctx) -> Form {
+    let types = cx.headers().all("accept").flat_map(|list| list.split(','));
+    for media_type in types.filter_map(|item| item.split(';').next()) {
+        match media_type.trim().to_ascii_lowercase().as_str() {
+            "application/json" => return Form::Json,
+            "text/plain" => return Form::Text,
+            "text/event-stream" => return Form::Events,
+            _ => {}
+        }
+    }
+    Form::Json
+}
+
+/// A place in a log, and what is looked for there.
+struct Place {
+    id: DeploymentId,
+    cursor: Option<String>,
+    /// Lower case.
+    contains: Option<String>,
+    since: Option<Timestamp>,
+    limit: u32,
+}
+
+impl Place {
+    /// What follows. An application the target does not know yet has written nothing.
+    async fn read(&self, cx: &Ctx) -> Result<LogPage, DeployError> {
+        let mut query = vec![("limit", self.limit.to_string())];
+        if let Some(cursor) = &self.cursor {
+            query.push(("cursor", cursor.clone()));
+        }
+        let page = app_logs(cx, self.id, &query).await?;
+        let mut page = page.unwrap_or_else(|| LogPage {
+            lines: Vec::new(),
+            cursor: self.cursor.clone().unwrap_or_default(),
+            complete: false,
+        });
+        page.lines.retain(|line| self.is_wanted(line));
+        page.complete = false;
+        Ok(page)
+    }
+}
+
+impl Place {
+    fn is_wanted(&self, line: &LogLine) -> bool {
+        let late_enough = self
+            .since
+            .is_none_or(|since| Timestamp::parse(&line.time).is_ok_and(|time| time >= since));
+        let text_fits = self
+            .contains
+            .as_ref()
+            .is_none_or(|wanted| line.text.to_lowercase().contains(wanted));
+        late_enough && text_fits
+    }
+}
+
+/// Lines as they come (WHATWG HTML, "Server-sent events"); the last of a batch carries the cursor.
+struct EventStream {
+    cx: Ctx,
+    place: Place,
+    begun: bool,
+    ends_at_ms: i64,
+    last_sent_ms: i64,
+}
+
+impl BodyStream for EventStream {
+    fn next(&mut self) -> LocalFuture<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            if !self.begun {
+                self.begun = true;
+                return Some(b"retry: 1000\n\n".to_vec());
+            }
+            loop {
+                let page = self.place.read(&self.cx).await.ok()?;
+                let cursor = page.cursor;
+                let mut text = String::new();
+                let last = page.lines.len().saturating_sub(1);
+                for (index, line) in page.lines.iter().enumerate() {
+                    let data = serde_json::to_string(line).expect("a line is plain strings");
+                    text.push_str("event: line\n");
+                    if index == last {
+                        text.push_str(&format!("id: {cursor}\n"));
+                    }
+                    text.push_str(&format!("data: {data}\n\n"));
+                }
+                self.place.cursor = Some(cursor).filter(|cursor| !cursor.is_empty());
+                let now = self.cx.host().now().millis();
+                if !text.is_empty() {
+                    self.last_sent_ms = now;
+                    return Some(text.into_bytes());
+                }
+                if now >= self.ends_at_ms {
+                    return None;
+                }
+                if now - self.last_sent_ms >= SILENCE_MS {
+                    self.last_sent_ms = now;
+                    return Some(b": still here\n\n".to_vec());
+                }
+                self.cx.host().sleep(POLL_MS).await;
+            }
+        })
+    }
+}

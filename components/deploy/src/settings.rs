@@ -1,0 +1,38 @@
+//! The component's variables.
+
+use nokube_guest::{Ctx, Error};
+use nokube_keys::SealingKey;
+use url::Url;
+
+/// The base domain when the operator sets none (RFC 6761: names below it are this machine).
+const DEFAULT_BASE_DOMAIN: &str = "localhost";
+
+/// Host names that are the platform's: no deployment may have one as its own.
+pub(crate) struct PlatformHosts(Vec<String>);
+
+impl PlatformHosts {
+    /// The host of `platform_url` and the `base_domain`.
+    pub(crate) fn from_variables(cx: &Ctx) -> Self {
+        let base_domain = cx
+            .variable("base_domain")
+            .unwrap_or_else(|| DEFAULT_BASE_DOMAIN.to_owned());
+        let public = cx
+            .variable("platform_url")
+            .and_then(|url| Url::parse(&url).ok())
+            .and_then(|url| url.host_str().map(str::to_owned));
+        let mut hosts = vec![base_domain.trim_matches('.').to_ascii_lowercase()];
+        hosts.extend(public);
+        Self(hosts)
+    }
+
+    /// Each of them.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
+    }
+}
+
+/// `sealing_key`.
+pub(crate) fn sealing_key(cx: &Ctx) -> Result<SealingKey, Error> {
+    SealingKey::from_base64(&cx.required_variable("sealing_key")?)
+        .map_err(|_| Error::Configuration("sealing_key"))
+}

@@ -1,0 +1,280 @@
+//! Rows of deployments.
+
+use nokube_domain::deploy::{DeploymentStatus, Desired};
+use nokube_domain::{DeploymentId, Environment, HostLabel, ProjectId, ServiceName, Timestamp};
+use nokube_guest::db::{Db, DbError, Tx};
+use nokube_guest::{Caller, Paging, params, row};
+
+row! {
+    /// A deployment as it is stored, with what its wanted revision says of the image.
+    #[derive(Debug, Clone)]
+    pub(crate) struct DeploymentRow {
+        pub(crate) id: DeploymentId,
+        pub(crate) project_id: ProjectId,
+        pub(crate) service_name: String,
+        pub(crate) environment: String,
+        pub(crate) revision: u32,
+        pub(crate) replicas: u32,
+        pub(crate) desired: String,
+        pub(crate) generation: u64,
+        pub(crate) acknowledged_generation: u64,
+        pub(crate) handover_failures: u32,
+        pub(crate) status: String,
+        pub(crate) replicas_ready: u32,
+        pub(crate) replicas_total: u32,
+        pub(crate) access_url: Option<String>,
+        pub(crate) objects: String,
+        pub(crate) error_message: Option<String>,
+        pub(crate) created_at_ms: Timestamp,
+        pub(crate) updated_at_ms: Timestamp,
+        pub(crate) build_id: Option<String>,
+        pub(crate) image_name: String,
+        pub(crate) digest: String,
+        pub(crate) spec: String,
+        pub(crate) secrets: String,
+    }
+}
+
+impl DeploymentRow {
+    /// What is wanted of it.
+    pub(crate) fn desired(&self) -> Desired {
+        Desired::parse(&self.desired).expect("the table's CHECK allows only these")
+    }
+
+    /// How far it is.
+    pub(crate) fn status(&self) -> DeploymentStatus {
+        DeploymentStatus::parse(&self.status).unwrap_or(DeploymentStatus::Pending)
+    }
+}
+
+/// Every column of [`DeploymentRow`].
+pub(super) const ROWS: &str = "SELECT d.*, r.build_id, r.image_name, r.digest, r.spec, r.secrets \
+     FROM deployments d JOIN deployment_revisions r \
+     ON r.deployment_id = d.id AND r.revision = d.revision";
+
+/// The caller is `?1`, and an administrator who may see everything when `?2` is 1.
+const VISIBLE: &str = "(?2 = 1 OR EXISTS (SELECT 1 FROM project_members m \
+     WHERE m.project_id = d.project_id AND m.user_id = ?1))";
+
+/// The deployment, if the caller may see its project.
+pub(crate) async fn deployment_find(
+    db: &Db,
+    caller: &Caller,
+    id: DeploymentId,
+) -> Result<Option<DeploymentRow>, DbError> {
+    db.query_optional(
+        &format!("{ROWS} WHERE d.id = ?3 AND {VISIBLE}"),
+        params![caller.id, caller.is_admin(), id],
+    )
+    .await
+}
+
+/// The deployment of a service in an environment of a project that was checked.
+pub(crate) async fn deployment_find_by_name(
+    db: &Db,
+    project: ProjectId,
+    service: &ServiceName,
+    environment: &Environment,
+) -> Result<Option<DeploymentRow>, DbError> {
+    db.query_optional(
+        &format!("{ROWS} WHERE d.project_id = ?1 AND d.service_name = ?2 AND d.environment = ?3"),
+        params![project, service.as_str(), environment.as_str()],
+    )
+    .await
+}
+
+/// Whether another deployment of the project answers under this label.
+pub(crate) async fn deployment_label_is_taken(
+    db: &Db,
+    project: ProjectId,
+    label: &HostLabel,
+) -> Result<bool, DbError> {
+    let found: Option<(i64,)> = db
+        .query_optional(
+            "SELECT 1 FROM deployments WHERE project_id = ?1 AND host_label = ?2",
+            params![project, label.as_str()],
+        )
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Which deployments are asked for.
+#[derive(Debug, Default)]
+pub(crate) struct DeploymentFilter {
+    pub(crate) project_id: Option<ProjectId>,
+    pub(crate) service_name: Option<String>,
+    pub(crate) environment: Option<String>,
+    pub(crate) status: Option<DeploymentStatus>,
+    /// Of every project, for administrators who ask for that.
+    pub(crate) everywhere: bool,
+}
+
+/// One page of the deployments the caller may see, newest first, and how many there are.
+pub(crate) async fn deployment_list(
+    db: &Db,
+    caller: &Caller,
+    filter: &DeploymentFilter,
+    paging: Paging,
+) -> Result<(Vec<DeploymentRow>, u64), DbError> {
+    let matching = format!(
+        "{VISIBLE} AND (?3 IS NULL OR d.project_id = ?3) AND (?4 IS NULL OR d.service_name = ?4) \
+         AND (?5 IS NULL OR d.environment = ?5) AND (?6 IS NULL OR d.status = ?6)"
+    );
+    let mut parameters = params![
+        caller.id,
+        filter.everywhere && caller.is_admin(),
+        filter.project_id,
+        filter.service_name.as_deref(),
+        filter.environment.as_deref(),
+        filter.status.map(DeploymentStatus::as_str),
+    ]
+    .to_vec();
+    let (total,) = db
+        .query_one(
+            &format!("SELECT count(*) FROM deployments d WHERE {matching}"),
+            &parameters,
+        )
+        .await?;
+    parameters.extend_from_slice(params![paging.limit(), paging.offset()]);
+    let rows = db
+        .query(
+            &format!(
+                "{ROWS} WHERE {matching} ORDER BY d.created_at_ms DESC, d.id DESC LIMIT ?7 OFFSET ?8"
+            ),
+            &parameters,
+        )
+        .await?;
+    Ok((rows, total))
+}
+
+/// A deployment that is about to be.
+pub(crate) struct NewDeployment<'a> {
+    pub(crate) id: DeploymentId,
+    pub(crate) project_id: ProjectId,
+    pub(crate) service: &'a ServiceName,
+    pub(crate) environment: &'a Environment,
+    pub(crate) host_label: &'a HostLabel,
+    pub(crate) wanted: Wanted<'a>,
+    pub(crate) now: Timestamp,
+}
+
+/// What a revision wants of the deployment's own row.
+pub(crate) struct Wanted<'a> {
+    pub(crate) custom_domain: Option<&'a str>,
+    pub(crate) replicas: u32,
+}
+
+/// Stores a deployment whose first revision is wanted, at generation 1.
+pub(crate) async fn deployment_insert(tx: &Tx, new: &NewDeployment<'_>) -> Result<(), DbError> {
+    tx.execute(
+        "INSERT INTO deployments (id, project_id, service_name, environment, host_label, \
+         custom_domain, revision, replicas, desired, generation, acknowledged_generation, \
+         handover_failures, handover_after_ms, status, replicas_ready, replicas_total, objects, \
+         created_at_ms, updated_at_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, 'running', 1, 0, 0, 0, 'pending', 0, ?7, '[]', ?8, ?8)",
+        params![
+            new.id,
+            new.project_id,
+            new.service.as_str(),
+            new.environment.as_str(),
+            new.host_label.as_str(),
+            new.wanted.custom_domain,
+            new.wanted.replicas,
+            new.now,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A change of what is wanted: the next generation, which the target is yet to be told. Nothing when
+/// the deployment is no longer at `generation`.
+const NEXT: &str = "generation = generation + 1, handover_failures = 0, handover_after_ms = 0, \
+     error_message = NULL, updated_at_ms = ?4";
+const UNCHANGED: &str = "id = ?1 AND project_id = ?2 AND generation = ?3 AND desired <> 'deleted'";
+
+/// Makes `revision` the wanted one. `desired` is left as it was when it is nothing.
+pub(crate) async fn deployment_want_revision(
+    tx: &Tx,
+    row: &DeploymentRow,
+    revision: u32,
+    wanted: &Wanted<'_>,
+    desired: Option<Desired>,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let changed = tx
+        .execute(
+            &format!(
+                "UPDATE deployments SET {NEXT}, revision = ?5, custom_domain = ?6, replicas = ?7, \
+                 replicas_total = ?7, desired = coalesce(?8, desired), status = 'pending' \
+                 WHERE {UNCHANGED}"
+            ),
+            params![
+                row.id,
+                row.project_id,
+                row.generation,
+                now,
+                revision,
+                wanted.custom_domain,
+                wanted.replicas,
+                desired.map(Desired::as_str),
+            ],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Changes whether it shall run and in how many copies, without a revision. The same again is a
+/// restart.
+pub(crate) async fn deployment_want(
+    tx: &Tx,
+    row: &DeploymentRow,
+    desired: Desired,
+    replicas: u32,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let changed = tx
+        .execute(
+            &format!(
+                "UPDATE deployments SET {NEXT}, desired = ?5, replicas = ?6, replicas_total = ?6, \
+                 status = 'pending' WHERE {UNCHANGED}"
+            ),
+            params![
+                row.id,
+                row.project_id,
+                row.generation,
+                now,
+                desired.as_str(),
+                replicas,
+            ],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Wants it gone. It stays until the target has confirmed.
+pub(crate) async fn deployment_want_deleted(
+    tx: &Tx,
+    row: &DeploymentRow,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let changed = tx
+        .execute(
+            &format!(
+                "UPDATE deployments SET {NEXT}, desired = 'deleted', status = 'deleting' \
+                 WHERE {UNCHANGED}"
+            ),
+            params![row.id, row.project_id, row.generation, now],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// All deployments of a project, for the platform itself.
+pub(crate) async fn deployment_list_of_project(
+    db: &Db,
+    project: ProjectId,
+) -> Result<Vec<DeploymentRow>, DbError> {
+    db.query(&format!("{ROWS} WHERE d.project_id = ?1"), params![project])
+        .await
+}

@@ -1,0 +1,73 @@
+//! Builds as deployments see them: read only.
+
+use nokube_domain::build::{ImageReference, ImageVersion};
+use nokube_domain::{BuildId, ProjectId};
+use nokube_guest::db::{Db, DbError};
+use nokube_guest::{Caller, params, row};
+
+row! {
+    /// A build that a request names.
+    #[derive(Debug, Clone)]
+    pub(crate) struct ImageRow {
+        pub(crate) id: BuildId,
+        pub(crate) project_id: ProjectId,
+        pub(crate) status: String,
+        pub(crate) image_repository: String,
+        pub(crate) image_tag: String,
+        pub(crate) digest: Option<String>,
+    }
+}
+
+impl ImageRow {
+    /// The image's name for people.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}:{}", self.image_repository, self.image_tag)
+    }
+}
+
+const VISIBLE: &str = "SELECT b.id, b.project_id, b.status, b.image_repository, b.image_tag, b.digest \
+     FROM builds b WHERE (?2 = 1 OR EXISTS (SELECT 1 FROM project_members m \
+     WHERE m.project_id = b.project_id AND m.user_id = ?1))";
+
+/// The build of that id, if the caller may see it.
+pub(crate) async fn image_find_by_build(
+    db: &Db,
+    caller: &Caller,
+    build: BuildId,
+) -> Result<Option<ImageRow>, DbError> {
+    db.query_optional(
+        &format!("{VISIBLE} AND b.id = ?3"),
+        params![caller.id, caller.is_admin(), build],
+    )
+    .await
+}
+
+/// The build that a name means, if the caller may see it: the newest successful one of that exact
+/// name, else the newest of that name at all.
+pub(crate) async fn image_find_by_name(
+    db: &Db,
+    caller: &Caller,
+    image: &ImageReference,
+) -> Result<Option<ImageRow>, DbError> {
+    let (tag, digest) = match &image.version {
+        ImageVersion::Latest => (None, None),
+        ImageVersion::Tag(tag) => (Some(tag.as_str()), None),
+        ImageVersion::Digest(digest) => (None, Some(digest.as_str())),
+    };
+    db.query_optional(
+        &format!(
+            "{VISIBLE} AND b.image_repository = ?3 AND (?4 IS NULL OR b.image_tag = ?4) \
+             AND (?5 IS NULL OR b.digest = ?5) \
+             ORDER BY CASE b.status WHEN 'success' THEN 0 ELSE 1 END, b.completed_at_ms DESC, \
+             b.created_at_ms DESC, b.id DESC LIMIT 1"
+        ),
+        params![
+            caller.id,
+            caller.is_admin(),
+            image.repository.as_str(),
+            tag,
+            digest
+        ],
+    )
+    .await
+}

@@ -1,0 +1,4 @@
+//! Handlers.
+
+pub(crate) mod health;
+pub(crate) mod tick;

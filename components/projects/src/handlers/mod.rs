@@ -1,0 +1,5 @@
+//! Handlers: parse, authorize, call the store, answer. One file per resource.
+
+pub(crate) mod audit;
+pub(crate) mod health;
+pub(crate) mod projects;

@@ -1,0 +1,103 @@
+//! Accounts and sessions (`/api/v1/auth`).
+
+use serde::{Deserialize, Serialize};
+
+/// A user, as users see themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Its id.
+    pub id: i64,
+    /// Its name: never changes.
+    pub username: String,
+    /// Its e-mail address.
+    pub email: Option<String>,
+    /// `admin` or `user`.
+    pub role: String,
+    /// RFC 3339 UTC.
+    pub created_at: String,
+}
+
+/// What a sign-in gives.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tokens {
+    /// A JWT for the Authorization header.
+    pub access_token: String,
+    /// For the next pair; works once.
+    pub refresh_token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds until the access token ends.
+    pub expires_in: u64,
+}
+
+/// The answer to `POST /auth/register` and `POST /auth/login`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SignedIn {
+    /// Who signed in.
+    pub user: User,
+    /// The tokens.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+}
+
+/// The answer to `GET /auth/verify`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verified {
+    /// Always true: an invalid token is 401.
+    pub valid: bool,
+    /// The user's id, as in the token.
+    pub sub: String,
+    /// The user's name.
+    pub username: String,
+    /// `admin` or `user`.
+    pub role: String,
+    /// When the token ends, RFC 3339 UTC.
+    pub expires_at: String,
+}
+
+/// `GET /auth/.well-known/jwks.json` (RFC 7517).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JsonWebKeySet {
+    /// The issuing key first.
+    pub keys: Vec<JsonWebKey>,
+}
+
+/// A public key (RFC 8037).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JsonWebKey {
+    /// `OKP`.
+    pub kty: String,
+    /// `Ed25519`.
+    pub crv: String,
+    /// The raw key, base64url.
+    pub x: String,
+    /// Its RFC 7638 thumbprint.
+    pub kid: String,
+    /// `EdDSA`.
+    pub alg: String,
+    /// `sig`.
+    pub r#use: String,
+}
+
+/// `GET /internal/setup`: whether an administrator has registered with the setup code.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SetupState {
+    /// The code is spent.
+    pub setup_done: bool,
+}
+
+/// `GET /internal/users?ids=1,2` and `?username=alice`: names of users, for the platform's own use.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserNames {
+    /// Those that exist.
+    pub users: Vec<UserName>,
+}
+
+/// A user's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserName {
+    /// The id.
+    pub id: i64,
+    /// The name.
+    pub username: String,
+}

@@ -1,0 +1,177 @@
+//! Deployments as users see them (`/api/v1/deploy`, `/api/v1/deployments`).
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::spec::DeploySpec;
+
+/// A deployment: one service of one project in one environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its id (UUIDv7), the same over all revisions.
+    pub deployment_id: String,
+    /// The project.
+    pub project_id: i64,
+    /// The service.
+    pub service_name: String,
+    /// The environment, `production` by default.
+    pub environment: String,
+    /// The wanted revision, from 1.
+    pub revision: u32,
+    /// `pending`, `deploying`, `running`, `failed`, `stopped`, or `deleting`.
+    pub status: String,
+    /// The image's name for people.
+    pub image_name: String,
+    /// `sha256:…` of what is wanted to run.
+    pub digest: String,
+    /// The build that made it.
+    pub build_id: Option<String>,
+    /// Copies that answer.
+    pub replicas_ready: u32,
+    /// Copies that are wanted.
+    pub replicas_total: u32,
+    /// Where it answers, when it is exposed and the target has told.
+    pub access_url: Option<String>,
+    /// Kinds of the objects that the target made for it.
+    pub manifests_generated: Vec<String>,
+    /// For people: why it failed, or what it waits for.
+    pub error_message: Option<String>,
+    /// RFC 3339 UTC.
+    pub created_at: String,
+    /// RFC 3339 UTC.
+    pub updated_at: String,
+    /// The whole configuration of the wanted revision, defaults included.
+    pub spec: DeploySpec,
+    /// Names of the secrets it is given. Values can't be read back.
+    pub secret_names: Vec<String>,
+}
+
+/// One revision: image, configuration and secrets together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Its number, from 1.
+    pub revision: u32,
+    /// What made it: `deploy`, `configure` or `rollback`.
+    pub kind: String,
+    /// The image's name for people.
+    pub image_name: String,
+    /// `sha256:…` of the OCI manifest.
+    pub digest: String,
+    /// The build that made the image.
+    pub build_id: Option<String>,
+    /// The revision that was rolled back to.
+    pub rolled_back_to: Option<u32>,
+    /// What differs from the revision before it.
+    pub changes: Vec<FieldChange>,
+    /// The whole configuration.
+    pub spec: DeploySpec,
+    /// Names of its secrets.
+    pub secret_names: Vec<String>,
+    /// Name of the user who made it.
+    pub created_by: String,
+    /// RFC 3339 UTC.
+    pub created_at: String,
+    /// It is the wanted one.
+    pub current: bool,
+}
+
+/// A field that differs between two revisions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// `digest`, a field of the configuration, `env_vars.<NAME>` or `secrets.<NAME>`.
+    pub field: String,
+    /// Before; `null` when there was nothing. Of a secret only that it was there: `"***"`.
+    pub from: Value,
+    /// After.
+    pub to: Value,
+}
+
+/// Revisions of a deployment, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RevisionList {
+    /// The revisions.
+    pub data: Vec<Revision>,
+    /// To be given for those before; nothing at the end.
+    pub cursor: Option<String>,
+}
+
+/// What stands for a secret's value.
+pub const MASKED: &str = "***";
+
+/// What differs between two configurations, field by field, variables one by one.
+#[must_use]
+pub fn spec_changes(before: &DeploySpec, after: &DeploySpec) -> Vec<FieldChange> {
+    let fields = |spec| match serde_json::to_value(spec) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (before, after) = (fields(before), fields(after));
+    let mut changes = Vec::new();
+    for (field, to) in &after {
+        let from = before.get(field).unwrap_or(&Value::Null);
+        if field == "env_vars" {
+            changes.extend(map_changes("env_vars", from, to));
+        } else if from != to {
+            changes.push(FieldChange {
+                field: field.clone(),
+                from: from.clone(),
+                to: to.clone(),
+            });
+        }
+    }
+    changes
+}
+
+/// What differs between two maps, key by key.
+fn map_changes(field: &str, before: &Value, after: &Value) -> Vec<FieldChange> {
+    let empty = serde_json::Map::new();
+    let before = before.as_object().unwrap_or(&empty);
+    let after = after.as_object().unwrap_or(&empty);
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .map(|name| FieldChange {
+            field: format!("{field}.{name}"),
+            from: before.get(name).cloned().unwrap_or(Value::Null),
+            to: after.get(name).cloned().unwrap_or(Value::Null),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use nokube_domain::deploy::Spec;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_difference_names_fields_and_single_variables() {
+        let mut before = DeploySpec::from(&Spec::default());
+        before.env_vars.insert("A".into(), "1".into());
+        before.env_vars.insert("B".into(), "same".into());
+        let mut after = before.clone();
+        after.replicas = 3;
+        after.env_vars.remove("A");
+        after.env_vars.insert("C".into(), "2".into());
+        let change = |field: &str, from, to| FieldChange {
+            field: field.to_owned(),
+            from,
+            to,
+        };
+        let mut changes = spec_changes(&before, &after);
+        changes.sort_by(|a, b| a.field.cmp(&b.field));
+        assert_eq!(
+            changes,
+            [
+                change("env_vars.A", json!("1"), Value::Null),
+                change("env_vars.C", Value::Null, json!("2")),
+                change("replicas", json!(1), json!(3)),
+            ]
+        );
+        assert!(spec_changes(&before, &before).is_empty());
+    }
+}

@@ -1,0 +1,40 @@
+//! Whether a capability works.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/<capability>/health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok` or `unavailable`.
+    pub status: String,
+    /// The capability.
+    pub service: String,
+    /// The platform's version.
+    pub version: String,
+    /// Now, RFC 3339 UTC.
+    pub time: String,
+}
+
+/// `GET /health`: the whole application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationHealth {
+    /// `ok` when every component is, else `unavailable`.
+    pub status: String,
+    /// `nokube`.
+    pub service: String,
+    /// The platform's version.
+    pub version: String,
+    /// Now, RFC 3339 UTC.
+    pub time: String,
+    /// Each component.
+    pub components: Vec<ComponentHealth>,
+}
+
+/// One component's part of [`ApplicationHealth`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentHealth {
+    /// The component.
+    pub name: String,
+    /// `ok` or `unavailable`.
+    pub status: String,
+}

@@ -1,0 +1,126 @@
+//! What `deploy` and the sidecar say to each other (bearer: sidecar token).
+//!
+//! | call | answer |
+//! |---|---|
+//! | `PUT /v1/apps/{deployment_id}` [`AppSpec`] | 202 [`AppStatus`]; an older generation is 409 |
+//! | `GET /v1/apps/{deployment_id}` | [`AppStatus`] or 404 |
+//! | `GET /v1/apps` | [`AppList`] |
+//! | `DELETE /v1/apps/{deployment_id}` | 202; 404 once nothing is left |
+//! | `GET /v1/apps/{deployment_id}/logs?cursor=&limit=` | [`crate::logs::LogPage`] |
+//! | `GET /v1/artifacts/{digest}` | 200 [`ArtifactInfo`] or 404 |
+//! | `PUT`, `POST`, `GET /blobs/{ticket}` | the blob store; the ticket is the credential |
+//!
+//! The sidecar keeps what it was told (durably, secrets still sealed) and converges towards it
+//! without being asked again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::spec::DeploySpec;
+
+/// What shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppSpec {
+    /// The deployment (UUID).
+    pub deployment_id: String,
+    /// Grows with every change of what is wanted (a revision, stop, start, restart, scale).
+    pub generation: u64,
+    /// The revision that is wanted.
+    pub revision: u32,
+    /// Run it, or keep it stopped.
+    pub desired: DesiredState,
+    /// The project owner's name: a DNS label.
+    pub owner: String,
+    /// The project.
+    pub project_id: i64,
+    /// The project's slug: a DNS label.
+    pub project: String,
+    /// The service: a DNS label.
+    pub service: String,
+    /// The environment: a DNS label, `production` by default.
+    pub environment: String,
+    /// The image's name for people.
+    pub image_name: String,
+    /// `sha256:<hex>` of the OCI manifest.
+    pub digest: String,
+    /// Its configuration.
+    pub spec: DeploySpec,
+    /// Secrets by name, sealed by `nokube_keys::SealingKey` for the place `<deployment_id>/<name>`.
+    pub sealed_secrets: BTreeMap<String, String>,
+}
+
+/// Whether a deployment shall run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DesiredState {
+    /// Serve it.
+    Running,
+    /// Keep it, serve nothing.
+    Stopped,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppPhase {
+    /// Known, nothing done yet.
+    Pending,
+    /// On its way.
+    Deploying,
+    /// Serves the wanted revision.
+    Running,
+    /// Cannot be served; `message` says why. An earlier revision may still serve.
+    Failed,
+    /// Stopped as wanted.
+    Stopped,
+}
+
+/// What is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppStatus {
+    /// The deployment.
+    pub deployment_id: String,
+    /// The generation this status is about.
+    pub generation: u64,
+    /// The revision this status is about.
+    pub revision: u32,
+    /// How far it is.
+    pub phase: AppPhase,
+    /// Copies that answer.
+    pub replicas_ready: u32,
+    /// Copies that are wanted.
+    pub replicas_total: u32,
+    /// Where it answers, when it is exposed.
+    pub access_url: Option<String>,
+    /// For people: why it failed or what it waits for.
+    pub message: Option<String>,
+    /// Kinds of the objects that were made for it, such as `Namespace`.
+    pub objects: Vec<String>,
+}
+
+/// Everything the sidecar was told to keep.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AppList {
+    /// One entry per deployment.
+    pub apps: Vec<AppStatus>,
+}
+
+/// An artifact the sidecar has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ArtifactInfo {
+    /// `sha256:<hex>` of the manifest.
+    pub digest: String,
+    /// Bytes of all its blobs.
+    pub size_bytes: u64,
+}
+
+/// `POST <platform>/internal/builds/{build_id}/source` (bearer: system token): an uploaded source
+/// archive is stored. The platform's answer is passed on to the uploader.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SourceStored {
+    /// `sha256:<hex>` of the archive.
+    pub digest: String,
+    /// Its size.
+    pub size_bytes: u64,
+}

@@ -1,0 +1,309 @@
+//! The command line, and which part of the program each command is.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::client::{self, args::ClientCommand};
+use crate::platform;
+
+/// A self-hosted application platform: builds Git repositories and runs them as WebAssembly.
+#[derive(Debug, Parser)]
+#[command(name = "nokube", version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Answer in JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole platform on this machine.
+    Up(UpArgs),
+    /// Run the sidecar beside a platform that runs elsewhere, such as under `spin up`.
+    Sidecar(SidecarArgs),
+    /// Run a build runner.
+    Runner(RunnerArgs),
+    /// Create the platform's keys where they are missing.
+    Keys(KeysArgs),
+    /// Compile a WebAssembly component to native code.
+    #[command(hide = true)]
+    Compile(CompileArgs),
+    /// Run the tenants' applications; started by `up` and `sidecar`.
+    #[command(hide = true)]
+    Tenants(TenantsArgs),
+    /// The first process of a build's sandbox; started by `runner`.
+    #[command(hide = true)]
+    SandboxInit {
+        /// What the runner hands over.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// `nokube up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Address of the API and of every application.
+    #[arg(long, default_value = "127.0.0.1:3000", env = "NOKUBE_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// The platform's Spin application.
+    #[arg(long, default_value = "spin.toml", env = "NOKUBE_MANIFEST")]
+    pub(crate) manifest: PathBuf,
+    /// Spin runtime configuration. Relative database paths in it are taken below the data folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) runtime_config: Option<PathBuf>,
+    /// A variable of the platform's application, above what is set otherwise.
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) variables: Vec<(String, String)>,
+    /// The address users reach the platform at, when it is not the one it listens on.
+    #[arg(long, value_name = "URL", env = "NOKUBE_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+    /// Prefix of image names.
+    #[arg(long, default_value = "registry.localhost/nokube")]
+    pub(crate) registry: String,
+    /// Origins whose scripts may call the API, separated by commas.
+    #[arg(long, default_value = "")]
+    pub(crate) cors_origins: String,
+    /// Addresses of proxies in front, whose `X-Forwarded-For` is believed, separated by commas.
+    #[arg(long, default_value = "")]
+    pub(crate) trusted_proxies: String,
+    /// Write `{"url","pid","setup_code",…}` to this file once the platform answers.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+}
+
+/// `nokube sidecar`.
+#[derive(Debug, Args)]
+pub(crate) struct SidecarArgs {
+    /// Where applications run.
+    #[arg(long, value_enum, default_value_t = TargetKind::Local)]
+    pub(crate) target: TargetKind,
+    /// The file of keys that `nokube keys` made; `keys.env` in the data folder by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Base URL of the platform.
+    #[arg(long, default_value = "http://127.0.0.1:3000", env = "NOKUBE_URL")]
+    pub(crate) platform_url: String,
+    /// Address of the sidecar's API and blob store.
+    #[arg(long, default_value = "127.0.0.1:3001")]
+    pub(crate) listen: SocketAddr,
+    /// Address of the applications.
+    #[arg(long, default_value = "127.0.0.1:3080")]
+    pub(crate) apps_listen: SocketAddr,
+    /// Write `{"url","apps_url","pid"}` to this file once it answers.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+}
+
+/// Where a sidecar makes applications run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TargetKind {
+    /// This machine.
+    Local,
+}
+
+/// What `up` and `sidecar` share: applications on this machine.
+#[derive(Debug, Args)]
+pub(crate) struct LocalArgs {
+    /// Everything the platform keeps.
+    #[arg(long, default_value = "./data", env = "NOKUBE_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Applications answer on `<service>.<project>.<owner>.<base domain>`.
+    #[arg(long, default_value = "localhost", env = "NOKUBE_BASE_DOMAIN")]
+    pub(crate) base_domain: String,
+    /// User id of the tenants' process and of the compiler, when this is run by root.
+    #[arg(long, default_value_t = 61555, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tenant_uid: u32,
+    /// Let applications connect to loopback and private addresses.
+    #[arg(long)]
+    pub(crate) tenant_private_egress: bool,
+}
+
+/// What `up`, `sidecar` and `runner` share: builds.
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// Start no build runner.
+    #[arg(long)]
+    pub(crate) no_runner: bool,
+    /// Which addresses sources may be cloned from. By default `local` while the platform listens on
+    /// loopback alone, else `public`.
+    #[arg(long, value_enum)]
+    pub(crate) git_access: Option<GitAccessKind>,
+    /// The same as `--git-access local`: sources by `file://` are allowed too.
+    #[arg(long, conflicts_with = "git_access")]
+    pub(crate) allow_file_urls: bool,
+    /// Run build commands without a sandbox where there is none. Only where all users may do anything.
+    #[arg(long)]
+    pub(crate) unsandboxed_builds: bool,
+    /// Let build commands reach nothing but themselves.
+    #[arg(long)]
+    pub(crate) offline_builds: bool,
+    /// What build commands find in their `PATH`.
+    #[arg(long, value_name = "FILE", env = "NOKUBE_TOOLCHAIN")]
+    pub(crate) toolchain: Option<PathBuf>,
+    /// The guest that serves static sites.
+    #[arg(long, value_name = "FILE", env = "NOKUBE_FILESERVER")]
+    pub(crate) fileserver: Option<PathBuf>,
+    /// Push artifacts to this registry too (`http://` or `https://`); `NOKUBE_REGISTRY_USERNAME` and
+    /// `NOKUBE_REGISTRY_PASSWORD` when it wants them.
+    #[arg(long, value_name = "URL")]
+    pub(crate) push_registry: Option<String>,
+    /// Builds at once.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) build_concurrency: u16,
+}
+
+/// Which addresses sources may be cloned from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GitAccessKind {
+    /// Any: `file://`, loopback and private addresses too.
+    Local,
+    /// Public addresses only.
+    Public,
+}
+
+impl GitAccessKind {
+    /// As the platform's variable has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// `nokube runner`.
+#[derive(Debug, Args)]
+pub(crate) struct RunnerArgs {
+    /// Base URL of the platform.
+    #[arg(long, default_value = "http://127.0.0.1:3000", env = "NOKUBE_URL")]
+    pub(crate) platform_url: String,
+    /// The file of keys with the runner token; else `NOKUBE_RUNNER_TOKEN` is used.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+    /// The runner's own folder.
+    #[arg(long, default_value = "./data/runner")]
+    pub(crate) data_dir: PathBuf,
+    /// A folder that no `file://` source may lie in. May be given more than once.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) private_dir: Vec<PathBuf>,
+    /// A port of this machine that is never a source. May be given more than once.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) denied_port: Vec<u16>,
+    /// A name for people; the host name by default.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// End when this process does, with the token as the first line of standard input.
+    #[arg(long, hide = true, value_name = "PID")]
+    pub(crate) parent: Option<u32>,
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+}
+
+/// `nokube keys`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    /// The data folder the keys are for.
+    #[arg(long, default_value = "./data", env = "NOKUBE_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// `nokube compile`.
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// The component; `-` for standard input.
+    pub(crate) source: PathBuf,
+    /// The native code; `-` for standard output.
+    pub(crate) target: PathBuf,
+}
+
+/// `nokube tenants`: standard input and output are the listening sockets.
+#[derive(Debug, Args)]
+pub(crate) struct TenantsArgs {
+    /// The folder of applications, their state and their logs.
+    #[arg(long)]
+    pub(crate) root: PathBuf,
+    /// Become this user, with `root` as the root folder.
+    #[arg(long)]
+    pub(crate) uid: Option<u32>,
+    /// End when this process does.
+    #[arg(long)]
+    pub(crate) parent: u32,
+}
+
+impl Cli {
+    /// Does what was asked. Errors are said here.
+    pub(crate) fn run(self) -> ExitCode {
+        let json = self.json;
+        let outcome = match self.command {
+            Command::Up(args) => platform::up::run(args, json),
+            Command::Sidecar(args) => platform::standalone::run(args, json),
+            Command::Runner(args) => platform::runner::run(args),
+            Command::Keys(args) => platform::keys::run(&args, json),
+            Command::Compile(args) => return platform::compile::run_child(&args),
+            Command::Tenants(args) => platform::tenants::process::run(&args),
+            Command::SandboxInit { args } => return platform::runner::run_sandbox_init(&args),
+            Command::Completions { shell } => {
+                clap_complete::generate(
+                    shell,
+                    &mut Self::command(),
+                    "nokube",
+                    &mut std::io::stdout(),
+                );
+                Ok(())
+            }
+            Command::Client(command) => run_client(command, json),
+        };
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                client::report(&error, json);
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn run_client(command: ClientCommand, json: bool) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(client::run(command, json))
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

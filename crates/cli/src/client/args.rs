@@ -1,0 +1,229 @@
+//! What the user's commands take.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Commands that talk to a platform.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Create an account and sign in.
+    Register(RegisterArgs),
+    /// Sign in; the tokens are kept in a file that only you can read.
+    Login(LoginArgs),
+    /// End this session and forget its tokens.
+    Logout,
+    /// Show who is signed in, and where.
+    Whoami,
+    /// Create, list and delete projects.
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Build and deploy a folder, a Git repository or a finished build, and print its address.
+    Deploy(DeployArgs),
+    /// List builds, or show, cancel or retry one.
+    Builds(BuildsArgs),
+    /// Show the log of a service or of a build.
+    Logs(LogsArgs),
+    /// Show what is deployed.
+    Status(StatusArgs),
+    /// Go back to an earlier revision: image, configuration, environment and secrets.
+    Rollback(RollbackArgs),
+    /// Open a service in the browser.
+    Open(ServiceArgs),
+}
+
+/// Where and as whom.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// Address of the platform.
+    #[arg(long, env = "NOKUBE_URL", default_value = "http://127.0.0.1:3000")]
+    pub(crate) url: String,
+    /// User name or e-mail address.
+    #[arg(long, env = "NOKUBE_USERNAME")]
+    pub(crate) username: String,
+    /// Read the password from standard input. Without it `NOKUBE_PASSWORD` is used, or it is asked for.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+/// A new account.
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+    /// E-mail address.
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// The code that the platform printed at its first start; makes this account its administrator.
+    #[arg(long, env = "NOKUBE_SETUP_CODE", hide_env_values = true)]
+    pub(crate) setup_code: Option<String>,
+}
+
+/// Projects.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Create a project.
+    Create {
+        /// Its name; the slug in addresses is made from it.
+        name: String,
+        /// A text for people.
+        #[arg(long)]
+        description: Option<String>,
+        /// The Git repository its services are built from unless a build says otherwise.
+        #[arg(long)]
+        repository: Option<String>,
+        /// The branch to build by default.
+        #[arg(long)]
+        branch: Option<String>,
+    },
+    /// List projects.
+    List {
+        /// Only those whose name contains this.
+        #[arg(long)]
+        query: Option<String>,
+    },
+    /// Delete a project and take down what it deployed.
+    Delete {
+        /// Its slug or number.
+        project: String,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// What to deploy and how.
+#[derive(Debug, Args)]
+pub(crate) struct DeployArgs {
+    /// The source folder.
+    #[arg(default_value = ".", conflicts_with_all = ["git", "build", "image"])]
+    pub(crate) path: PathBuf,
+    /// Project slug or number; made when it does not exist. The folder's name by default.
+    #[arg(long, short)]
+    pub(crate) project: Option<String>,
+    /// Service name. By default the `spin.toml` application's name, else the folder's.
+    #[arg(long, short)]
+    pub(crate) service: Option<String>,
+    /// Environment, such as `production` (the default) or `recette`.
+    #[arg(long, short)]
+    pub(crate) environment: Option<String>,
+    /// Build this Git repository instead of a folder.
+    #[arg(long)]
+    pub(crate) git: Option<String>,
+    /// Branch or tag of the repository.
+    #[arg(long, requires = "git")]
+    pub(crate) branch: Option<String>,
+    /// Commit of the repository.
+    #[arg(long, requires = "git")]
+    pub(crate) commit: Option<String>,
+    /// Folder inside the source to build.
+    #[arg(long)]
+    pub(crate) subdirectory: Option<String>,
+    /// Deploy a finished build.
+    #[arg(long, conflicts_with_all = ["git", "image"])]
+    pub(crate) build: Option<String>,
+    /// Deploy an image by name.
+    #[arg(long, conflicts_with = "git")]
+    pub(crate) image: Option<String>,
+    /// Configuration, `NAME=VALUE`; `NAME=` sets it empty. What is not named stays as it was.
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub(crate) env_vars: Vec<String>,
+    /// A secret: `NAME` takes its value from your environment, `NAME=VALUE` from the command line.
+    #[arg(long = "secret", value_name = "NAME[=VALUE]")]
+    pub(crate) secrets: Vec<String>,
+    /// Return once the platform has accepted it.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// Builds.
+#[derive(Debug, Args)]
+pub(crate) struct BuildsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<BuildCommand>,
+    /// Only of this project.
+    #[arg(long, short)]
+    pub(crate) project: Option<String>,
+    /// Only of this service.
+    #[arg(long, short)]
+    pub(crate) service: Option<String>,
+}
+
+/// What to do with one build.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BuildCommand {
+    /// Show it.
+    Show {
+        /// The build's id.
+        id: String,
+    },
+    /// Cancel it.
+    Cancel {
+        /// The build's id.
+        id: String,
+    },
+    /// Build the same commit again.
+    Retry {
+        /// The build's id.
+        id: String,
+    },
+}
+
+/// Which service.
+#[derive(Debug, Args)]
+pub(crate) struct ServiceArgs {
+    /// `service`, or `project/service`.
+    pub(crate) service: String,
+    /// Project slug or number, when several have a service of that name.
+    #[arg(long, short)]
+    pub(crate) project: Option<String>,
+    /// Environment; `production` by default.
+    #[arg(long, short)]
+    pub(crate) environment: Option<String>,
+}
+
+/// Whose log.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// `service`, or `project/service`.
+    #[arg(required_unless_present = "build")]
+    pub(crate) service: Option<String>,
+    /// Project slug or number.
+    #[arg(long, short)]
+    pub(crate) project: Option<String>,
+    /// Environment; `production` by default.
+    #[arg(long, short)]
+    pub(crate) environment: Option<String>,
+    /// The log of this build instead.
+    #[arg(long, short, conflicts_with_all = ["service", "environment", "project"])]
+    pub(crate) build: Option<String>,
+    /// Go on with what is written from now on.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// `service` or `project/service`; everything when missing.
+    pub(crate) service: Option<String>,
+    /// Only of this project.
+    #[arg(long, short)]
+    pub(crate) project: Option<String>,
+    /// Only of this environment.
+    #[arg(long, short)]
+    pub(crate) environment: Option<String>,
+}
+
+/// Where to go back to.
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
+    /// The revision; the one before the present one by default.
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) to: Option<u32>,
+    /// Return once the platform has accepted it.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}

@@ -1,0 +1,58 @@
+//! The user's commands: everything that talks to a platform over its public API.
+//!
+//! Nothing here knows how a platform is run; `platform` beside it does.
+
+mod account;
+mod archive;
+pub(crate) mod args;
+mod build;
+mod credentials;
+mod deploy;
+mod deployment;
+mod follow;
+mod http;
+mod output;
+mod project;
+mod resolve;
+
+use args::ClientCommand;
+use http::ApiClient;
+use output::Output;
+
+/// Runs one user command.
+///
+/// # Errors
+/// With a message that says what to do; API problems carry every fault the platform named.
+pub(crate) async fn run(command: ClientCommand, json: bool) -> anyhow::Result<()> {
+    let output = Output::new(json);
+    match command {
+        ClientCommand::Register(args) => account::register(&args, output).await,
+        ClientCommand::Login(args) => account::login(&args, output).await,
+        ClientCommand::Logout => account::logout(output).await,
+        ClientCommand::Whoami => account::whoami(&mut ApiClient::signed_in()?, output).await,
+        ClientCommand::Project(command) => {
+            project::run(&mut ApiClient::signed_in()?, command, output).await
+        }
+        ClientCommand::Deploy(args) => {
+            deploy::run(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Builds(args) => build::run(&mut ApiClient::signed_in()?, args, output).await,
+        ClientCommand::Logs(args) => {
+            follow::logs(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Status(args) => {
+            deployment::status(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Rollback(args) => {
+            deployment::rollback(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Open(args) => {
+            deployment::open(&mut ApiClient::signed_in()?, &args, output).await
+        }
+    }
+}
+
+/// An error as the user sees it: JSON on request, else words. Goes to standard error.
+pub(crate) fn report(error: &anyhow::Error, json: bool) {
+    Output::new(json).error(error);
+}

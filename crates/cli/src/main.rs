@@ -1,0 +1,15 @@
+//! `nokube`: the platform on one machine, and the command line of its users.
+//!
+//! `args` says what there is; `client` talks to a platform; `platform` is one.
+
+mod args;
+mod client;
+mod platform;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    args::Cli::parse().run()
+}

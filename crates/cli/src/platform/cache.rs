@@ -1,0 +1,173 @@
+//! Compiled modules, by the hash of their source and what they were compiled for.
+//!
+//! The folder is this process's own (0700). The files are native code: written by us from a child's
+//! output, never by a build or a tenant.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nokube_sidecar::durable::{UNFINISHED, create_private_dir, remove_unfinished, sync_dir};
+use sha2::{Digest as _, Sha256};
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use super::child::THIS_PROGRAM;
+use super::compile::EXIT_INVALID;
+
+/// Compiling takes seconds; a module that takes longer than this is refused.
+const COMPILE_WITHIN: Duration = Duration::from_secs(300);
+/// What is passed on of a compiler's complaint.
+const LONGEST_REASON_BYTES: usize = 2000;
+
+/// Why there is no compiled module.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CacheError {
+    /// The module is at fault.
+    #[error("{0}")]
+    Invalid(String),
+    /// The compiler could not be run or its output not be kept.
+    #[error("the compiler cannot be run")]
+    Io(#[from] io::Error),
+    /// The compiler failed without a reason that is the module's.
+    #[error("the compiler failed: {0}")]
+    Compiler(String),
+}
+
+/// The cache.
+#[derive(Clone)]
+pub(crate) struct ModuleCache(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    compatibility: String,
+    uid: Option<u32>,
+    /// One at a time: the compiler uses every core by itself.
+    turn: Mutex<()>,
+}
+
+impl ModuleCache {
+    /// Opens the cache at `dir`. `compatibility` names what the engine can load; `uid` is the user the
+    /// compiler becomes.
+    pub(crate) fn open(dir: &Path, compatibility: &str, uid: Option<u32>) -> io::Result<Self> {
+        create_private_dir(dir)?;
+        remove_unfinished(dir)?;
+        Ok(Self(Arc::new(Inner {
+            dir: dir.to_owned(),
+            compatibility: compatibility.to_owned(),
+            uid,
+            turn: Mutex::new(()),
+        })))
+    }
+
+    /// The compiled form of the component in `wasm`, compiled now if it never was.
+    pub(crate) async fn compiled(&self, wasm: &Path) -> Result<PathBuf, CacheError> {
+        let source = wasm.to_owned();
+        let hash = tokio::task::spawn_blocking(move || hash_of(&source))
+            .await
+            .map_err(io::Error::other)??;
+        let path = self
+            .0
+            .dir
+            .join(format!("{hash}-{}.cwasm", self.0.compatibility));
+        if path.try_exists()? {
+            return Ok(path);
+        }
+        let _turn = self.0.turn.lock().await;
+        if !path.try_exists()? {
+            self.compile(wasm, &path).await?;
+        }
+        Ok(path)
+    }
+
+    async fn compile(&self, wasm: &Path, path: &Path) -> Result<(), CacheError> {
+        let unfinished = Unfinished(
+            self.0
+                .dir
+                .join(format!("{UNFINISHED}{}", std::process::id())),
+        );
+        let output = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished.0)?;
+        let mut command = Command::new(THIS_PROGRAM);
+        command
+            .arg0("nokube")
+            .args(["compile", "-", "-"])
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(File::open(wasm)?))
+            .stdout(Stdio::from(output.try_clone()?))
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .process_group(0);
+        if let Some(uid) = self.0.uid {
+            command.uid(uid).gid(uid);
+        }
+        let begun = std::time::Instant::now();
+        let ended = tokio::time::timeout(COMPILE_WITHIN, command.spawn()?.wait_with_output())
+            .await
+            .map_err(|_| {
+                CacheError::Invalid("takes more than five minutes to compile".to_owned())
+            })??;
+        let reason = String::from_utf8_lossy(&ended.stderr);
+        let reason = reason.trim();
+        let reason = reason.get(..LONGEST_REASON_BYTES).unwrap_or(reason);
+        if ended.status.code() == Some(i32::from(EXIT_INVALID)) {
+            return Err(CacheError::Invalid(reason.to_owned()));
+        }
+        // An allocation above the limit aborts, CPU above it kills: the module asked for too much.
+        if ended.status.signal().is_some() {
+            return Err(CacheError::Invalid(
+                "needs more memory or time to compile than is allowed".to_owned(),
+            ));
+        }
+        if !ended.status.success() {
+            return Err(CacheError::Compiler(reason.to_owned()));
+        }
+        tracing::info!(
+            milliseconds = begun.elapsed().as_millis(),
+            "compiled a component"
+        );
+        let path = path.to_owned();
+        tokio::task::spawn_blocking(move || {
+            // The tenants' process reads it with another user id, through a link of its own.
+            output.set_permissions(Permissions::from_mode(0o644))?;
+            output.sync_all()?;
+            fs::rename(&unfinished.0, &path)?;
+            path.parent().map_or(Ok(()), sync_dir)
+        })
+        .await
+        .map_err(io::Error::other)??;
+        Ok(())
+    }
+}
+
+/// Removed unless it was renamed.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Mostly renamed by now.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn hash_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hash.finalize())),
+            length => hash.update(&buffer[..length]),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Which host names are deployments', and whether they answer.
+//!
+//! The local target claims and changes them, the front looks them up. A host that is coming (its
+//! process restarts, or its first revision is being put in place) is waited for.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use nokube_engine::Client;
+use tokio::sync::watch;
+
+/// How long a request waits for its application to come: longer than a restart of the tenants'
+/// process takes, shorter than most clients' patience.
+const WAIT: Duration = Duration::from_secs(15);
+/// `<service>.<project>.<owner>`.
+const TENANT_LABELS: usize = 3;
+
+/// Whether the applications of a deployment answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostState {
+    /// Soon.
+    Coming,
+    /// Now.
+    Serves,
+    /// Not until something else is wanted; with why.
+    Down(&'static str),
+}
+
+/// What a request gets to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Pass it on.
+    Serves,
+    /// There is no such host.
+    Unknown,
+    /// There is, and it does not answer.
+    Down(&'static str),
+}
+
+/// Who may reach a deployment's hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Everybody.
+    All,
+    /// This machine's own programs, other applications among them.
+    Machine,
+}
+
+/// The table.
+pub(crate) struct HostTable {
+    base_domain: String,
+    entries: RwLock<Entries>,
+    changes: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Entries {
+    owner_of: HashMap<String, String>,
+    deployments: HashMap<String, Entry>,
+}
+
+struct Entry {
+    hosts: Vec<String>,
+    reach: Reach,
+    state: HostState,
+}
+
+impl HostTable {
+    pub(crate) fn new(base_domain: &str) -> Self {
+        Self {
+            base_domain: normalized(base_domain),
+            entries: RwLock::default(),
+            changes: watch::Sender::new(()),
+        }
+    }
+
+    /// Gives `hosts` to a deployment, and takes those away that it had before and that are not among
+    /// them. Its state stays; a new one is coming.
+    ///
+    /// # Errors
+    /// The host that another deployment has; nothing is changed then.
+    pub(crate) fn claim(
+        &self,
+        deployment_id: &str,
+        hosts: &[String],
+        reach: Reach,
+    ) -> Result<(), String> {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        for host in hosts {
+            if entries
+                .owner_of
+                .get(host)
+                .is_some_and(|owner| owner != deployment_id)
+            {
+                return Err(host.clone());
+            }
+        }
+        entries.owner_of.retain(|_, owner| owner != deployment_id);
+        for host in hosts {
+            entries
+                .owner_of
+                .insert(host.clone(), deployment_id.to_owned());
+        }
+        let state = entries
+            .deployments
+            .get(deployment_id)
+            .map_or(HostState::Coming, |entry| entry.state);
+        entries.deployments.insert(
+            deployment_id.to_owned(),
+            Entry {
+                hosts: hosts.to_vec(),
+                reach,
+                state,
+            },
+        );
+        drop(entries);
+        self.changes.send_replace(());
+        Ok(())
+    }
+
+    /// Changes whether a deployment answers.
+    pub(crate) fn set(&self, deployment_id: &str, state: HostState) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.deployments.get_mut(deployment_id) {
+            entry.state = state;
+        }
+        drop(entries);
+        self.changes.send_replace(());
+    }
+
+    /// Everything that answers is coming again: the tenants' process has ended.
+    pub(crate) fn all_coming(&self) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries.deployments.values_mut() {
+            if entry.state == HostState::Serves {
+                entry.state = HostState::Coming;
+            }
+        }
+    }
+
+    /// Takes a deployment's hosts away.
+    pub(crate) fn release(&self, deployment_id: &str) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.deployments.remove(deployment_id) {
+            for host in entry.hosts {
+                entries.owner_of.remove(&host);
+            }
+        }
+        drop(entries);
+        self.changes.send_replace(());
+    }
+
+    /// Whether a (normalized) host is for tenants: of the form that deployments have, or claimed.
+    pub(crate) fn is_tenants(&self, host: &str) -> bool {
+        let of_the_form = host
+            .strip_suffix(&self.base_domain)
+            .and_then(|rest| rest.strip_suffix('.'))
+            .is_some_and(|labels| labels.split('.').count() == TENANT_LABELS);
+        of_the_form
+            || self
+                .entries
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .owner_of
+                .contains_key(host)
+    }
+
+    /// Whether the application behind a host answers; waits while it is coming.
+    pub(crate) async fn wait_until_ready(&self, host: &str, client: &Client) -> Readiness {
+        let mut changes = self.changes.subscribe();
+        let waiting = async {
+            loop {
+                match self.look_up(host, client) {
+                    Some(readiness) => return readiness,
+                    // The sender lives as long as this table.
+                    None => drop(changes.changed().await),
+                }
+            }
+        };
+        tokio::time::timeout(WAIT, waiting)
+            .await
+            .unwrap_or(Readiness::Down(
+                "The application is starting. Try again soon",
+            ))
+    }
+
+    /// None while it is coming.
+    fn look_up(&self, host: &str, client: &Client) -> Option<Readiness> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries
+            .owner_of
+            .get(host)
+            .and_then(|owner| entries.deployments.get(owner))
+            .filter(|entry| {
+                entry.reach == Reach::All || client.addr.ip().to_canonical().is_loopback()
+            });
+        match entry.map(|entry| entry.state) {
+            None => Some(Readiness::Unknown),
+            Some(HostState::Serves) => Some(Readiness::Serves),
+            Some(HostState::Down(why)) => Some(Readiness::Down(why)),
+            Some(HostState::Coming) => None,
+        }
+    }
+}
+
+/// A host name without port and final dot, in lower case.
+pub(crate) fn normalized(host: &str) -> String {
+    let name = match host.rsplit_once(':') {
+        // The colons of a bare IPv6 address are inside brackets.
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    const HOST: &str = "api.shop.ada.localhost";
+
+    fn local() -> Client {
+        Client::new(SocketAddr::from(([127, 0, 0, 1], 1)))
+    }
+
+    fn table() -> HostTable {
+        let table = HostTable::new("localhost");
+        table.claim("d1", &[HOST.into()], Reach::All).unwrap();
+        table
+    }
+
+    #[test]
+    fn hosts_of_the_form_of_deployments_never_reach_the_platform() {
+        let table = table();
+        for (host, tenants) in [
+            (HOST, true),
+            ("unknown.shop.ada.localhost", true),
+            ("localhost", false),
+            ("api.localhost", false),
+            ("a.b.c.d.localhost", false),
+            ("127.0.0.1", false),
+            ("a.b.c.notlocalhost", false),
+            ("", false),
+        ] {
+            assert_eq!(table.is_tenants(host), tenants, "{host}");
+        }
+        table
+            .claim("d2", &["www.example.com".into()], Reach::All)
+            .unwrap();
+        assert!(table.is_tenants("www.example.com"));
+    }
+
+    #[test]
+    fn a_host_belongs_to_one_deployment() {
+        let table = table();
+        assert_eq!(
+            table.claim("d2", &["x".into(), HOST.into()], Reach::All),
+            Err(HOST.to_owned())
+        );
+        assert!(!table.is_tenants("x"));
+        table.release("d1");
+        table.claim("d2", &[HOST.into()], Reach::All).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_coming_application_is_waited_for() {
+        let table = Arc::new(table());
+        let waiting = tokio::spawn({
+            let table = Arc::clone(&table);
+            async move { table.wait_until_ready(HOST, &local()).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        table.set("d1", HostState::Serves);
+        assert_eq!(waiting.await.unwrap(), Readiness::Serves);
+        table.set("d1", HostState::Down("stopped"));
+        assert_eq!(
+            table.wait_until_ready(HOST, &local()).await,
+            Readiness::Down("stopped")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_internal_application_is_unknown_to_other_machines() {
+        let table = HostTable::new("localhost");
+        table.claim("d1", &[HOST.into()], Reach::Machine).unwrap();
+        table.set("d1", HostState::Serves);
+        assert_eq!(
+            table.wait_until_ready(HOST, &local()).await,
+            Readiness::Serves
+        );
+        let other = Client::new(SocketAddr::from(([192, 0, 2, 1], 1)));
+        assert_eq!(
+            table.wait_until_ready(HOST, &other).await,
+            Readiness::Unknown
+        );
+    }
+
+    #[test]
+    fn a_new_revision_keeps_the_state_of_the_old_one() {
+        let table = table();
+        table.set("d1", HostState::Serves);
+        table
+            .claim("d1", &[HOST.into(), "www.example.com".into()], Reach::All)
+            .unwrap();
+        assert_eq!(table.look_up(HOST, &local()), Some(Readiness::Serves));
+        table.claim("d1", &[HOST.into()], Reach::All).unwrap();
+        assert!(!table.is_tenants("www.example.com"));
+        table.all_coming();
+        assert_eq!(table.look_up(HOST, &local()), None);
+    }
+}

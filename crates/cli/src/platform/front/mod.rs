@@ -1,0 +1,109 @@
+//! The public listener: who a request is for, by its host name and path, and nothing else.
+//!
+//! | host | path | who answers |
+//! |---|---|---|
+//! | of a deployment | any | the tenants' process, through [`proxy`] |
+//! | any other | `/blobs/…` | the sidecar's blob store |
+//! | any other | any other | the platform's application, if it runs in this process |
+
+pub(crate) mod hosts;
+mod problem;
+mod proxy;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body as AxumBody;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use nokube_engine::registry::host_of;
+use nokube_engine::server::Handler;
+use nokube_engine::{App, Body, BodyError, Client};
+use tower_service::Service as _;
+
+use hosts::{HostTable, Readiness};
+use problem::problem;
+use proxy::TenantProxy;
+
+use super::unix::SocketDir;
+
+const BLOBS: &str = "/blobs/";
+
+/// The public listener's handler.
+pub(crate) struct Front {
+    hosts: Arc<HostTable>,
+    tenants: TenantProxy,
+    blobs: Option<Router>,
+    platform: Option<Arc<App>>,
+}
+
+impl Front {
+    /// A front for applications alone.
+    pub(crate) fn new(hosts: Arc<HostTable>, sockets: &SocketDir) -> Self {
+        Self {
+            hosts,
+            tenants: TenantProxy::new(sockets),
+            blobs: None,
+            platform: None,
+        }
+    }
+
+    /// With the platform's application and the blob store.
+    pub(crate) fn with_platform(mut self, platform: Arc<App>, blobs: Router) -> Self {
+        self.platform = Some(platform);
+        self.blobs = Some(blobs);
+        self
+    }
+
+    async fn tenant(&self, host: String, request: Request<Body>, client: Client) -> Response<Body> {
+        match self.hosts.wait_until_ready(&host, &client).await {
+            Readiness::Serves => self.tenants.pass_on(&host, request, client).await,
+            Readiness::Unknown => problem(
+                &request,
+                StatusCode::NOT_FOUND,
+                "no-such-application",
+                "No application answers here",
+            ),
+            Readiness::Down(why) => problem(
+                &request,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "application-unavailable",
+                why,
+            ),
+        }
+    }
+
+    async fn blob(router: &Router, request: Request<Body>) -> Response<Body> {
+        let request = request.map(AxumBody::new);
+        match router.clone().call(request).await {
+            Ok(response) => response.map(|body| {
+                body.map_err(|error| BodyError::InternalError(Some(error.to_string())))
+                    .boxed_unsync()
+            }),
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl Handler for Front {
+    async fn handle(&self, request: Request<Body>, client: Client) -> Response<Body> {
+        let host = host_of(&request).map(hosts::normalized).unwrap_or_default();
+        if self.hosts.is_tenants(&host) {
+            return self.tenant(host, request, client).await;
+        }
+        if let Some(blobs) = &self.blobs
+            && request.uri().path().starts_with(BLOBS)
+        {
+            return Self::blob(blobs, request).await;
+        }
+        match &self.platform {
+            Some(platform) => platform.handle(request, client).await,
+            None => problem(
+                &request,
+                StatusCode::NOT_FOUND,
+                "no-such-application",
+                "No application answers here",
+            ),
+        }
+    }
+}

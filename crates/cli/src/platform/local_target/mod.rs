@@ -1,0 +1,302 @@
+//! The local target: deployments on this machine, in the tenants' process.
+//!
+//! Applying a revision: artifact → locked application → modules compiled → files below `apps/` → the
+//! tenants' process is told → it loads, probes and swaps. What serves is remembered here in memory, so
+//! that a tenants' process that was restarted is told everything again without the sidecar.
+
+mod address;
+mod files;
+mod prepare;
+mod retell;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nokube_api::logs::{LogLine, LogPage, LogStream};
+use nokube_api::sidecar::{AppSpec, DesiredState};
+use nokube_artifact::layout::Layout;
+use nokube_engine::Egress;
+use nokube_engine::logs::{self, LogError, Stream};
+use nokube_keys::Secret;
+use nokube_sidecar::{Health, Observed, Target, TargetError, TargetEvent};
+use tokio::sync::{Notify, watch};
+
+use self::state::{Apps, Serving};
+use super::cache::ModuleCache;
+use super::front::hosts::{HostState, HostTable};
+use super::tenants::control::{ControlClient, ControlError};
+use super::tenants::folders::Folders;
+use super::tenants::supervisor::Life;
+
+pub(crate) use address::Addresses;
+
+const STOPPED: &str = "The application is stopped";
+const NEVER_READY: &str = "No revision of the application is ready";
+/// Requests that began on an old revision may run this long on: the engine drains for a minute.
+const OLD_FILES_KEPT: Duration = Duration::from_secs(75);
+
+/// What the local target works with.
+pub(crate) struct LocalTargetOptions {
+    /// Where artifacts are.
+    pub(crate) layout: Layout,
+    /// The tenants' folders as this process sees them.
+    pub(crate) outside: Folders,
+    /// The same as the tenants' process sees them.
+    pub(crate) inside: Folders,
+    /// Compiled modules.
+    pub(crate) cache: ModuleCache,
+    /// Which hosts answer.
+    pub(crate) hosts: Arc<HostTable>,
+    /// The way to the tenants' process.
+    pub(crate) control: ControlClient,
+    /// Its life.
+    pub(crate) life: watch::Receiver<Life>,
+    /// How deployments are addressed.
+    pub(crate) addresses: Addresses,
+    /// Where tenants' applications may connect to.
+    pub(crate) egress: Egress,
+}
+
+/// Deployments on this machine.
+pub(crate) struct LocalTarget {
+    options: LocalTargetOptions,
+    apps: Arc<Apps>,
+    /// Held while files of a revision are made or removed.
+    files: Arc<Mutex<()>>,
+    changed: Notify,
+}
+
+impl LocalTarget {
+    /// Must be called within a runtime: it follows the tenants' process from here on.
+    pub(crate) fn start(options: LocalTargetOptions) -> Arc<Self> {
+        let this = Arc::new(Self {
+            options,
+            apps: Arc::default(),
+            files: Arc::default(),
+            changed: Notify::new(),
+        });
+        tokio::spawn(retell::follow(Arc::downgrade(&this)));
+        this
+    }
+
+    async fn stop(&self, app: &AppSpec) -> Result<(), TargetError> {
+        let id = &app.deployment_id;
+        self.options.control.remove(id).await.map_err(unavailable)?;
+        self.options.hosts.set(id, HostState::Down(STOPPED));
+        self.apps.stopped(id, app.generation);
+        Ok(())
+    }
+
+    async fn run(
+        &self,
+        app: &AppSpec,
+        secrets: &BTreeMap<String, Secret>,
+        hosts: Vec<String>,
+    ) -> Result<(), TargetError> {
+        let id = &app.deployment_id;
+        let prepared = self.prepare(app, secrets, &hosts).await?;
+        nokube_faults::crash_point("target.prepared");
+        let replaces = self.apps.serving(id).is_some();
+        self.options
+            .control
+            .put(id, prepared.first, prepared.within)
+            .await
+            .map_err(|error| match error {
+                ControlError::Refused(message) => TargetError::Refused(message),
+                error @ ControlError::Unavailable(_) => unavailable(error),
+            })?;
+        let serving = Serving {
+            generation: app.generation,
+            hosts,
+            again: prepared.again,
+            digest: app.digest.clone(),
+        };
+        self.apps.serves(id, serving);
+        self.options.hosts.set(id, HostState::Serves);
+        if replaces {
+            // Requests that began on the old revision are still being answered by it.
+            nokube_faults::crash_point("tenants.draining");
+        }
+        self.remove_old_files_later(id);
+        Ok(())
+    }
+
+    /// Hosts while a revision is put in place are those of both, so that neither is refused.
+    fn claim(&self, app: &AppSpec, hosts: &[String]) -> Result<(), TargetError> {
+        let id = &app.deployment_id;
+        let mut all = self.apps.hosts(id);
+        all.extend(
+            hosts
+                .iter()
+                .filter(|host| !all.contains(host))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
+        self.options
+            .hosts
+            .claim(id, &all, address::reach(app))
+            .map_err(|taken| {
+                TargetError::Refused(format!(
+                    "the host name {taken} belongs to another deployment; remove that one, or choose another name"
+                ))
+            })
+    }
+
+    /// Hosts from here on are those of what serves.
+    fn settle_hosts(&self, app: &AppSpec, hosts: &[String], applied: bool) {
+        let id = &app.deployment_id;
+        let settled = if applied {
+            hosts.to_vec()
+        } else {
+            self.apps.hosts(id)
+        };
+        if settled.is_empty() && !applied {
+            self.options.hosts.set(id, HostState::Down(NEVER_READY));
+            return;
+        }
+        // They are among those that were claimed.
+        let _ = self.options.hosts.claim(id, &settled, address::reach(app));
+    }
+}
+
+#[async_trait]
+impl Target for LocalTarget {
+    async fn adopt(&self, apps: &[AppSpec]) {
+        for app in apps {
+            let Ok(hosts) = self.options.addresses.hosts(app) else {
+                continue;
+            };
+            // What is in conflict is said when it is applied.
+            if self.claim(app, &hosts).is_ok() && app.desired == DesiredState::Stopped {
+                self.options
+                    .hosts
+                    .set(&app.deployment_id, HostState::Down(STOPPED));
+            }
+        }
+        let kept = apps.iter().map(|app| app.deployment_id.clone()).collect();
+        self.remove_strangers(kept).await;
+    }
+
+    async fn apply(
+        &self,
+        app: &AppSpec,
+        secrets: &BTreeMap<String, Secret>,
+    ) -> Result<(), TargetError> {
+        let hosts = self
+            .options
+            .addresses
+            .hosts(app)
+            .map_err(TargetError::Refused)?;
+        self.claim(app, &hosts)?;
+        if app.desired == DesiredState::Stopped || app.spec.replicas == 0 {
+            return self.stop(app).await;
+        }
+        if self.apps.serving(&app.deployment_id).is_none() {
+            // Stopped or never ready before: from here on waiting for it is worth while.
+            self.options
+                .hosts
+                .set(&app.deployment_id, HostState::Coming);
+        }
+        let outcome = self.run(app, secrets, hosts.clone()).await;
+        if !matches!(outcome, Err(TargetError::Unavailable(_))) {
+            self.settle_hosts(app, &hosts, outcome.is_ok());
+        }
+        outcome
+    }
+
+    async fn remove(&self, app: &AppSpec) -> Result<(), TargetError> {
+        let id = &app.deployment_id;
+        self.options.control.remove(id).await.map_err(unavailable)?;
+        self.options.hosts.release(id);
+        self.apps.forget(id);
+        self.remove_files(id).await
+    }
+
+    async fn observe(&self, app: &AppSpec) -> Result<Observed, TargetError> {
+        let id = &app.deployment_id;
+        let state = self.apps.get(id);
+        if state.applied.is_none() && state.serving.is_none() {
+            return Ok(Observed {
+                present: self.has_files(id).await?,
+                ..Observed::absent()
+            });
+        }
+        let serves = state.serving == state.applied && state.serving.is_some();
+        let health = if !serves {
+            Health::Stopped
+        } else if self.options.life.borrow().running {
+            Health::Ready
+        } else {
+            Health::Progressing(Some("the tenants' process is being started".to_owned()))
+        };
+        Ok(Observed {
+            present: true,
+            applied: state.applied,
+            serving: state.serving,
+            replicas_ready: if health == Health::Ready {
+                // One process answers as many requests at once as a copy's limits allow, times copies.
+                app.spec.replicas
+            } else {
+                0
+            },
+            health,
+            objects: vec!["Application".to_owned()],
+        })
+    }
+
+    fn access_url(&self, app: &AppSpec) -> Option<String> {
+        self.options.addresses.url(app)
+    }
+
+    async fn logs(
+        &self,
+        app: &AppSpec,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<LogPage, TargetError> {
+        let dir = self.options.outside.log(&app.deployment_id);
+        let cursor = cursor.map(ToOwned::to_owned);
+        let page = tokio::task::spawn_blocking(move || logs::read(&dir, cursor.as_deref(), limit))
+            .await
+            .map_err(|_| TargetError::Unavailable("the sidecar stops".to_owned()))?
+            .map_err(|error| match error {
+                LogError::Cursor => TargetError::Refused(error.to_string()),
+                LogError::Io(_) => TargetError::Unavailable("the log cannot be read".to_owned()),
+            })?;
+        Ok(LogPage {
+            lines: page.lines.into_iter().map(log_line).collect(),
+            cursor: page.cursor,
+            complete: false,
+        })
+    }
+
+    async fn next_event(&self) -> TargetEvent {
+        self.changed.notified().await;
+        TargetEvent::Everything
+    }
+
+    async fn is_ready(&self) -> bool {
+        self.options.life.borrow().running && self.options.control.list().await.is_ok()
+    }
+}
+
+fn log_line(line: logs::Line) -> LogLine {
+    LogLine {
+        n: line.n,
+        time: line.time,
+        stream: match line.stream {
+            Stream::Stdout => LogStream::Stdout,
+            Stream::Stderr => LogStream::Stderr,
+            Stream::System => LogStream::System,
+        },
+        text: line.text,
+    }
+}
+
+fn unavailable(error: ControlError) -> TargetError {
+    tracing::debug!(%error, "the tenants' process");
+    TargetError::Unavailable("the tenants' process does not answer yet".to_owned())
+}

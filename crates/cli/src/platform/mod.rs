@@ -1,0 +1,27 @@
+//! The platform's own processes on one machine.
+//!
+//! ```text
+//! up, standalone   the front process: listener, sidecar, children     (P)
+//! tenants          tenants' applications, in a process of its own     (T)
+//! runner           builds                                             (R)
+//! compile          WebAssembly to native code, one process a time     (C)
+//! ```
+//!
+//! Keys are read in P alone. T and C get none; R gets its own token.
+
+mod cache;
+mod child;
+pub(crate) mod compile;
+mod confine;
+mod data_dir;
+mod front;
+pub(crate) mod keys;
+mod local_target;
+mod machine;
+mod platform_app;
+mod process;
+pub(crate) mod runner;
+pub(crate) mod standalone;
+pub(crate) mod tenants;
+mod unix;
+pub(crate) mod up;

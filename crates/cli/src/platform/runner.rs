@@ -1,0 +1,248 @@
+//! `nokube runner`, and the runner as a child of `up` and `sidecar`.
+
+use std::ffi::OsString;
+use std::io::BufRead as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+
+use anyhow::Context as _;
+use nokube_runner::{Egress, GitAccess, PushRegistry, RunnerOptions};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::child::{self, Prepared, THIS_PROGRAM, Watcher};
+use super::keys::Keys;
+use super::process::{self, LOG_VARIABLE};
+use crate::args::{BuildArgs, GitAccessKind, RunnerArgs};
+
+const TOKEN_VARIABLE: &str = "NOKUBE_RUNNER_TOKEN";
+const REGISTRY_USERNAME: &str = "NOKUBE_REGISTRY_USERNAME";
+const REGISTRY_PASSWORD: &str = "NOKUBE_REGISTRY_PASSWORD";
+/// What the runner keeps of the environment: how programs are found and speak, nothing else.
+const KEPT_VARIABLES: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "RUSTUP_HOME",
+    "CARGO_HOME",
+    "SSL_CERT_FILE",
+    REGISTRY_USERNAME,
+    REGISTRY_PASSWORD,
+    LOG_VARIABLE,
+];
+
+/// `nokube runner`.
+pub(crate) fn run(args: RunnerArgs) -> anyhow::Result<()> {
+    process::start_log();
+    if let Some(parent) = args.parent {
+        process::die_with(parent)?;
+    }
+    let options = options(args)?;
+    // It waits for the platform and for its children; more threads would only cost memory.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let shutdown = process::shutdown_signal()?;
+        nokube_runner::run(options, shutdown.cancelled_owned()).await?;
+        Ok(())
+    })
+}
+
+/// `nokube sandbox-init`.
+pub(crate) fn run_sandbox_init(args: &[OsString]) -> ExitCode {
+    nokube_runner::sandbox_init(args.iter().cloned())
+}
+
+fn options(args: RunnerArgs) -> anyhow::Result<RunnerOptions> {
+    let token = token(&args)?;
+    let mut options = RunnerOptions::new(args.platform_url, token, args.data_dir);
+    let build = args.build;
+    options.private_dirs = args.private_dir;
+    options.denied_ports = args.denied_port;
+    options.name = args.name.unwrap_or_else(host_name);
+    options.fileserver_wasm = build.fileserver.or_else(built_fileserver);
+    options.git_access = match (build.git_access, build.allow_file_urls) {
+        (Some(GitAccessKind::Local), _) | (None, true) => GitAccess::Local,
+        (Some(GitAccessKind::Public), _) | (None, false) => GitAccess::Public,
+    };
+    options.toolchain = build.toolchain.or_else(prepared_toolchain);
+    options.unsandboxed_builds = build.unsandboxed_builds;
+    if build.offline_builds {
+        options.egress = Egress::None;
+    }
+    options.push_registry = build.push_registry.map(|url| PushRegistry {
+        url,
+        credentials: std::env::var(REGISTRY_USERNAME)
+            .ok()
+            .zip(std::env::var(REGISTRY_PASSWORD).ok()),
+    });
+    options.concurrency = usize::from(build.build_concurrency);
+    Ok(options)
+}
+
+fn token(args: &RunnerArgs) -> anyhow::Result<String> {
+    if args.parent.is_some() {
+        let mut line = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .context("the token cannot be read")?;
+        return Ok(line.trim().to_owned());
+    }
+    match &args.keys {
+        Some(path) => Ok(Keys::read(path)?.get("runner_token")?.to_owned()),
+        None => std::env::var(TOKEN_VARIABLE)
+            .with_context(|| format!("give --keys, or the token in {TOKEN_VARIABLE}")),
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    if name.is_empty() {
+        "runner".to_owned()
+    } else {
+        name
+    }
+}
+
+/// The runner as a child.
+pub(crate) struct RunnerChild {
+    pub(crate) platform_url: String,
+    pub(crate) token: String,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) private_dirs: Vec<PathBuf>,
+    pub(crate) denied_ports: Vec<u16>,
+    pub(crate) git_access: GitAccessKind,
+}
+
+impl RunnerChild {
+    /// Keeps it running until `shutdown`.
+    pub(crate) async fn keep_running(self, build: Build, shutdown: CancellationToken) {
+        let command = move || Ok(self.prepared(&build));
+        child::keep_running("runner", command, Unwatched, shutdown).await;
+    }
+
+    fn prepared(&self, build: &Build) -> Prepared {
+        let mut command = Command::new(THIS_PROGRAM);
+        command.arg0("nokube").arg("runner");
+        let mut option = |name: &str, value: &dyn AsRef<std::ffi::OsStr>| {
+            command.arg(name).arg(value.as_ref());
+        };
+        option("--parent", &std::process::id().to_string());
+        option("--platform-url", &self.platform_url);
+        option("--data-dir", &self.data_dir);
+        for dir in &self.private_dirs {
+            option("--private-dir", dir);
+        }
+        for port in &self.denied_ports {
+            option("--denied-port", &port.to_string());
+        }
+        option("--git-access", &self.git_access.as_str());
+        option("--build-concurrency", &build.concurrency.to_string());
+        for (name, value) in [
+            ("--toolchain", &build.toolchain),
+            ("--fileserver", &build.fileserver),
+        ] {
+            if let Some(path) = value {
+                option(name, path);
+            }
+        }
+        if let Some(url) = &build.push_registry {
+            option("--push-registry", url);
+        }
+        for (flag, wanted) in [
+            ("--unsandboxed-builds", build.unsandboxed),
+            ("--offline-builds", build.offline),
+        ] {
+            if wanted {
+                command.arg(flag);
+            }
+        }
+        command.env_clear().stdout(Stdio::null());
+        for name in KEPT_VARIABLES.into_iter().chain(nokube_faults::VARIABLES) {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        if std::env::var_os(nokube_faults::CRASH_AT).is_some() {
+            command.env(nokube_faults::PLATFORM_PID, std::process::id().to_string());
+        }
+        Prepared {
+            command,
+            input: Some(format!("{}\n", self.token)),
+        }
+    }
+}
+
+/// How a child builds.
+pub(crate) struct Build {
+    toolchain: Option<PathBuf>,
+    fileserver: Option<PathBuf>,
+    push_registry: Option<String>,
+    concurrency: u16,
+    unsandboxed: bool,
+    offline: bool,
+}
+
+impl From<BuildArgs> for Build {
+    fn from(args: BuildArgs) -> Self {
+        Self {
+            toolchain: args.toolchain.or_else(prepared_toolchain),
+            fileserver: args.fileserver.or_else(built_fileserver),
+            push_registry: args.push_registry,
+            concurrency: args.build_concurrency,
+            unsandboxed: args.unsandboxed_builds,
+            offline: args.offline_builds,
+        }
+    }
+}
+
+/// What sources may be, when the operator did not say: this machine's, if only its users reach the
+/// platform.
+pub(crate) fn git_access(args: &BuildArgs, platform: SocketAddr) -> GitAccessKind {
+    match args.git_access {
+        Some(kind) => kind,
+        None if args.allow_file_urls || platform.ip().is_loopback() => GitAccessKind::Local,
+        None => GitAccessKind::Public,
+    }
+}
+
+/// The file server beside the manifest's own guests, when none was named.
+pub(crate) fn default_fileserver(manifest: &Path) -> Option<PathBuf> {
+    let dir = manifest.parent()?;
+    let path = dir.join("target/guest/wasm32-wasip2/guest/nokube_fileserver.wasm");
+    path.is_file().then_some(path)
+}
+
+/// The file server that `cargo xtask build` left beside this program's folder, `target/release`.
+fn built_fileserver() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let target = program.parent()?.parent()?;
+    let path = target.join("guest/wasm32-wasip2/guest/nokube_fileserver.wasm");
+    path.is_file().then_some(path)
+}
+
+/// What `cargo xtask toolchain` found on this machine, when no other was named.
+fn prepared_toolchain() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(std::env::home_dir()?.join(".cache")))?;
+    let path = cache.join("nokube/toolchain.json");
+    path.is_file().then_some(path)
+}
+
+struct Unwatched;
+
+impl Watcher for Unwatched {
+    fn started(&self) {}
+    fn ended(&self) {}
+}

@@ -1,0 +1,271 @@
+//! `nokube up`: the whole platform on one machine, on one port.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http_body_util::{BodyExt as _, Empty};
+use nokube_engine::server::{ServerOptions, serve};
+use nokube_engine::{App, Client, Egress, Engine, EngineOptions};
+use nokube_sidecar::durable::write_durably;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use super::front::Front;
+use super::keys::Keys;
+use super::machine::{Machine, PlatformAddress, listen, reachable};
+use super::platform_app::PlatformApp;
+use super::process;
+use super::runner::{self, Build, RunnerChild};
+use crate::args::{GitAccessKind, UpArgs};
+
+/// The sidecar's API, for the platform's own components.
+const SIDECAR_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// The first request migrates databases.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// What is told once the platform answers.
+#[derive(Debug, Serialize)]
+struct Ready {
+    /// Base address, for users.
+    url: String,
+    /// The API.
+    api: String,
+    /// The address that was bound.
+    listen: SocketAddr,
+    pid: u32,
+    data_dir: std::path::PathBuf,
+    base_domain: String,
+    /// Missing once somebody has used it.
+    setup_code: Option<String>,
+}
+
+/// Runs the platform until it is told to stop.
+pub(crate) fn run(args: UpArgs, json: bool) -> anyhow::Result<()> {
+    process::start_log();
+    process::start_serving();
+    process::serving_runtime()?.block_on(up(args, json))
+}
+
+async fn up(mut args: UpArgs, json: bool) -> anyhow::Result<()> {
+    let shutdown = process::shutdown_signal()?;
+    let listener = listen(args.listen, "--listen").await?;
+    let address = listener.local_addr()?;
+    let engine = Engine::new(EngineOptions::platform())?;
+    let mut machine = Machine::start(&args.local, &engine)?;
+    let keys = Keys::ensure(machine.data.root())?;
+    let api = listen(SIDECAR_LISTEN, "--listen").await?;
+    let addresses = Addresses::new(&args, address, api.local_addr()?);
+
+    let config = PlatformApp {
+        manifest: &args.manifest,
+        runtime_config: args.runtime_config.as_deref(),
+        databases: &machine.data.databases(),
+        log_dir: machine.data.logs(),
+        variables: addresses.variables(&args, &keys),
+        // Its manifest names the few addresses that it connects to, the sidecar's among them.
+        egress: Egress {
+            private_addresses: true,
+        },
+        cache: &machine.cache,
+    }
+    .configure()
+    .await?;
+    let platform = engine.load(config).await?;
+
+    let sidecar = machine.start_sidecar(
+        &args.local,
+        &keys,
+        &PlatformAddress {
+            internal_url: addresses.internal_url.clone(),
+            public_host: addresses.public_host(),
+        },
+        address,
+    )?;
+    let front = Front::new(Arc::clone(&machine.hosts), machine.tenants.sockets())
+        .with_platform(Arc::clone(&platform), sidecar.blob_router());
+    let serving = tokio::spawn(serve(
+        listener,
+        Arc::new(front),
+        ServerOptions::default(),
+        shutdown.clone(),
+    ));
+    let sidecar_api = tokio::spawn(serve_api(api, sidecar.api_router()));
+
+    if !args.build.no_runner {
+        if args.build.fileserver.is_none() {
+            args.build.fileserver = runner::default_fileserver(&args.manifest);
+        }
+        let child = RunnerChild {
+            platform_url: addresses.internal_url.clone(),
+            token: keys.get("runner_token")?.to_owned(),
+            data_dir: machine.data.runner(),
+            private_dirs: vec![machine.data.root().to_owned()],
+            denied_ports: addresses.own_ports(),
+            git_access: addresses.git_access,
+        };
+        let build = Build::from(args.build);
+        machine.keep(|stop| child.keep_running(build, stop));
+    }
+
+    let ready = Ready {
+        setup_code: until_ready(&platform, &keys).await?,
+        api: format!("{}/api/v1", addresses.public_url),
+        url: addresses.public_url.clone(),
+        listen: address,
+        pid: std::process::id(),
+        data_dir: machine.data.root().to_owned(),
+        base_domain: args.local.base_domain.clone(),
+    };
+    announce(&ready, args.ready_file.as_deref(), json)?;
+
+    shutdown.cancelled().await;
+    tracing::info!("stopping");
+    // Requests in flight end first; they may need everything else.
+    let _ = serving.await;
+    drop(sidecar);
+    machine.stop().await;
+    sidecar_api.abort();
+    if let Some(file) = &args.ready_file {
+        // It says that the platform answers.
+        let _ = std::fs::remove_file(file);
+    }
+    Ok(())
+}
+
+async fn serve_api(listener: TcpListener, router: axum::Router) {
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        // Answers are small, and written in two parts.
+        let _ = stream.set_nodelay(true);
+    });
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the sidecar's API has ended");
+    }
+}
+
+/// Where everything is.
+struct Addresses {
+    listen: SocketAddr,
+    sidecar: SocketAddr,
+    internal_url: String,
+    public_url: String,
+    git_access: GitAccessKind,
+}
+
+impl Addresses {
+    fn new(args: &UpArgs, listen: SocketAddr, sidecar: SocketAddr) -> Self {
+        let internal_url = format!("http://{}", reachable(listen));
+        let public_url = args.public_url.as_deref().map_or_else(
+            || internal_url.clone(),
+            |url| url.trim_end_matches('/').to_owned(),
+        );
+        Self {
+            listen,
+            sidecar,
+            internal_url,
+            public_url,
+            git_access: runner::git_access(&args.build, listen),
+        }
+    }
+
+    fn own_ports(&self) -> Vec<u16> {
+        vec![self.listen.port(), self.sidecar.port()]
+    }
+
+    fn public_host(&self) -> Option<String> {
+        let url = url::Url::parse(&self.public_url).ok()?;
+        url.domain().map(str::to_ascii_lowercase)
+    }
+
+    /// Variables of the platform's application: keys, what is known here, what the operator said.
+    fn variables(&self, args: &UpArgs, keys: &Keys) -> BTreeMap<String, String> {
+        let ports: Vec<String> = self.own_ports().iter().map(u16::to_string).collect();
+        let mut variables = keys.variables().clone();
+        let known = [
+            ("platform_url", self.public_url.clone()),
+            ("sidecar_url", format!("http://{}", self.sidecar)),
+            ("blob_url", self.public_url.clone()),
+            ("git_access", self.git_access.as_str().to_owned()),
+            ("denied_ports", ports.join(",")),
+            ("base_domain", args.local.base_domain.clone()),
+            ("registry", args.registry.clone()),
+            ("cors_origins", args.cors_origins.clone()),
+            ("trusted_proxies", args.trusted_proxies.clone()),
+        ];
+        variables.extend(known.map(|(name, value)| (name.to_owned(), value)));
+        variables.extend(args.variables.iter().cloned());
+        variables
+    }
+}
+
+/// Waits until the platform answers. Returns the setup code while nobody has used it.
+async fn until_ready(platform: &Arc<App>, keys: &Keys) -> anyhow::Result<Option<String>> {
+    let (status, answer) = tokio::time::timeout(
+        READY_WITHIN,
+        ask(platform, "/internal/setup", keys.get("system_token")?),
+    )
+    .await
+    .context("the platform does not answer")?;
+    if status >= 500 {
+        anyhow::bail!("the platform does not start; its log is below the data folder in logs/");
+    }
+    let done = serde_json::from_slice::<serde_json::Value>(&answer)
+        .ok()
+        .and_then(|answer| answer["setup_done"].as_bool());
+    Ok(match done {
+        Some(true) => None,
+        Some(false) | None => Some(keys.get("setup_code")?.to_owned()),
+    })
+}
+
+async fn ask(platform: &Arc<App>, path: &str, token: &str) -> (u16, Vec<u8>) {
+    let request = http::Request::builder()
+        .uri(path)
+        .header(http::header::HOST, "localhost")
+        .header(http::header::AUTHORIZATION, format!("Bearer {token}"))
+        .body(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    let Ok(request) = request else {
+        return (500, Vec::new());
+    };
+    let answer = platform.handle(request, Client::internal()).await;
+    let status = answer.status().as_u16();
+    match answer.into_body().collect().await {
+        Ok(body) => (status, body.to_bytes().to_vec()),
+        Err(_) => (500, Vec::new()),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what the command is for")]
+fn announce(ready: &Ready, file: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    let text = serde_json::to_string(ready)?;
+    if let Some(file) = file {
+        let file = std::path::absolute(file)?;
+        write_durably(&file, text.as_bytes())
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    if json {
+        println!("{text}");
+        return Ok(());
+    }
+    println!("\n  NoKube is running at {}", ready.url);
+    println!("  API          {}", ready.api);
+    println!(
+        "  Applications http://<service>.<project>.<owner>.{}:{}/",
+        ready.base_domain,
+        ready.listen.port()
+    );
+    println!("  Data         {}", ready.data_dir.display());
+    if let Some(code) = &ready.setup_code {
+        println!("  Setup code   {code}   (whoever registers with it becomes the administrator)");
+        println!(
+            "\n  nokube register --url {} --username <name> --setup-code {code}",
+            ready.url
+        );
+    }
+    println!("\n  Ctrl-C stops all of it.\n");
+    Ok(())
+}

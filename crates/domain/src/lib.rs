@@ -1,0 +1,49 @@
+//! The platform's rules: values that exist only when they are valid, and what may be done with them.
+//!
+//! Pure: no I/O, no clock, no randomness (both come in as arguments), no wire types. A value that came
+//! from outside becomes one of these types by its one constructor, `parse`, or is refused with an
+//! [`Invalid`] whose words are for the person who sent it.
+
+pub mod build;
+pub mod deploy;
+mod digest;
+mod fault;
+pub mod git_source;
+mod ids;
+mod names;
+mod quantity;
+mod roles;
+mod service;
+mod text;
+mod time;
+
+pub use digest::Digest;
+pub use fault::{Fault, Faults};
+pub use ids::{BuildId, DeploymentId, ProjectId, UserId, Uuid7};
+pub use names::{DnsLabel, Email, Slug, Username};
+pub use quantity::Quantity;
+pub use roles::{ProjectRole, UserRole};
+pub use service::{Environment, HostLabel, PRODUCTION, ServiceName, check_custom_domain};
+pub use text::{Description, DisplayName};
+pub use time::Timestamp;
+
+use std::borrow::Cow;
+
+/// Why a value was refused, in words for whoever sent it. Never repeats the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub Cow<'static, str>);
+
+impl Invalid {
+    /// A refusal with fixed words.
+    #[must_use]
+    pub const fn new(detail: &'static str) -> Self {
+        Self(Cow::Borrowed(detail))
+    }
+}
+
+impl From<String> for Invalid {
+    fn from(detail: String) -> Self {
+        Self(Cow::Owned(detail))
+    }
+}

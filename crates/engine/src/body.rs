@@ -1,0 +1,188 @@
+//! A request's body on its way in: bounded in size and in how long it may dawdle.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::time::Sleep;
+use wasmtime_wasi_http::Error;
+
+use crate::Body;
+use crate::failure::Failure;
+use crate::request::RequestState;
+
+/// How much of a body is taken in before its request takes a place at a component. So a client that announces a
+/// small body and never sends it occupies a connection only, of which there are many more than places.
+const AHEAD_BYTES: usize = 16 << 10;
+
+/// How long a client may send nothing in the middle of a body.
+const STALL: Duration = Duration::from_secs(10);
+
+/// What the `Content-Length` field says, if it does.
+pub(crate) fn declared_length(request: &Request<Body>) -> Option<u64> {
+    let length = request.headers().get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// Takes in the beginning of `body`: all of a small one.
+pub(crate) async fn ahead(body: Body) -> Result<Body, Failure> {
+    ahead_within(body, STALL).await
+}
+
+async fn ahead_within(mut body: Body, stall: Duration) -> Result<Body, Failure> {
+    let mut frames = VecDeque::new();
+    let mut length = 0;
+    while length < AHEAD_BYTES && !body.is_end_stream() {
+        match tokio::time::timeout(stall, body.frame()).await {
+            Err(_) => return Err(Failure::BodyTooSlow),
+            Ok(None) => break,
+            // The client went away or sent nonsense; it will hardly read the answer.
+            Ok(Some(Err(_))) => return Err(Failure::BadRequest("The body broke off.")),
+            Ok(Some(Ok(frame))) => {
+                length += frame.data_ref().map_or(0, Bytes::len);
+                frames.push_back(frame);
+            }
+        }
+    }
+    if frames.is_empty() {
+        return Ok(body);
+    }
+    Ok(Ahead { frames, rest: body }.boxed_unsync())
+}
+
+struct Ahead {
+    frames: VecDeque<Frame<Bytes>>,
+    rest: Body,
+}
+
+impl HttpBody for Ahead {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length: usize = self
+            .frames
+            .iter()
+            .filter_map(Frame::data_ref)
+            .map(Bytes::len)
+            .sum();
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + length as u64);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + length as u64);
+        }
+        hint
+    }
+}
+
+/// `body`, failing once it is longer than `limit` bytes or nothing comes for too long.
+pub(crate) fn bounded(body: Body, limit: u64, state: &Arc<RequestState>) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let state = Arc::clone(state);
+    Bounded {
+        body,
+        left: limit,
+        limit,
+        stalled: None,
+        state,
+    }
+    .boxed_unsync()
+}
+
+struct Bounded {
+    body: Body,
+    left: u64,
+    limit: u64,
+    /// Runs while a read waits.
+    stalled: Option<Pin<Box<Sleep>>>,
+    state: Arc<RequestState>,
+}
+
+impl HttpBody for Bounded {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
+            let timer = self
+                .stalled
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+            std::task::ready!(timer.as_mut().poll(cx));
+            self.state.fail(Failure::BodyTooSlow);
+            return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
+        };
+        self.stalled = None;
+        if let Some(Ok(frame)) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            let Some(left) = self.left.checked_sub(data.len() as u64) else {
+                self.state.fail(Failure::BodyTooLarge {
+                    limit_bytes: self.limit,
+                });
+                return Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(self.limit)))));
+            };
+            self.left = left;
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let never = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
+        let given_up = ahead_within(never.boxed_unsync(), Duration::from_millis(10)).await;
+        assert!(matches!(given_up, Err(Failure::BodyTooSlow)));
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_in_ahead_is_not_lost() {
+        let pieces = [b"one ".as_slice(), &[b'x'; AHEAD_BYTES], b" end"];
+        let frames = pieces.map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece))));
+        let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
+        let body = ahead(body).await.expect("it comes");
+        let whole = body.collect().await.expect("read").to_bytes();
+        assert_eq!(whole.len(), AHEAD_BYTES + 8);
+        assert!(whole.starts_with(b"one x") && whole.ends_with(b"x end"));
+    }
+}

@@ -1,0 +1,124 @@
+//! The engine: wasmtime with a pool of instances, the linker with everything a component may import, the epoch clock.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use wasmtime::{Config, PoolingAllocationConfig};
+
+use crate::instance::InstanceState;
+use crate::options::EngineOptions;
+use crate::ticker::Ticker;
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// wasmtime refused its settings, mostly because the address space is too small for the pool.
+    #[error("the WebAssembly engine could not be set up")]
+    Wasmtime(#[source] wasmtime::Error),
+    /// The epoch thread could not be started.
+    #[error("the engine's clock thread could not be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// One per process; clones are the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: OnceLock<Arc<Linker<InstanceState>>>,
+    ticker: Ticker,
+    instances: Arc<Semaphore>,
+    heavy: Arc<Semaphore>,
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// Sets an engine up. Takes milliseconds; what is not used of it costs address space only.
+    ///
+    /// # Errors
+    ///
+    /// When the machine does not allow the pool's address space or another thread.
+    pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
+        let wasmtime = wasmtime::Engine::new(&config(&options)).map_err(EngineError::Wasmtime)?;
+        let ticker =
+            Ticker::start(wasmtime.clone(), options.tick()).map_err(EngineError::Thread)?;
+        Ok(Self(Arc::new(Inner {
+            wasmtime,
+            linker: OnceLock::new(),
+            ticker,
+            instances: Arc::new(Semaphore::new(options.max_instances as usize)),
+            heavy: Arc::new(Semaphore::new(options.heavy_slots.max(1) as usize)),
+            options,
+        })))
+    }
+
+    /// What it was set up with.
+    pub fn options(&self) -> &EngineOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.0.ticker
+    }
+
+    pub(crate) fn instances(&self) -> &Arc<Semaphore> {
+        &self.0.instances
+    }
+
+    pub(crate) fn heavy(&self) -> &Arc<Semaphore> {
+        &self.0.heavy
+    }
+
+    /// Everything a component may import. Made when the first application is loaded: a process that only compiles
+    /// does without.
+    pub(crate) fn linker(&self) -> wasmtime::Result<Arc<Linker<InstanceState>>> {
+        if let Some(linker) = self.0.linker.get() {
+            return Ok(Arc::clone(linker));
+        }
+        let linker = Arc::new(crate::instance::linker(&self.0.wasmtime)?);
+        Ok(Arc::clone(self.0.linker.get_or_init(|| linker)))
+    }
+}
+
+/// Settings that compiled modules depend on come first; they hold for every process of one version alike, so that
+/// what one compiles another can map.
+fn config(options: &EngineOptions) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        // Function names in a log are worth their section; file and line would need debug information.
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
+        // A reservation of 4 GiB lets 32-bit memories do without bounds checks.
+        .memory_reservation(4 << 30)
+        .memory_guard_size(32 << 20)
+        // 512 KiB of WebAssembly stack in 1 MiB: the rest is the host's, whose functions run on the same one.
+        .max_wasm_stack(512 << 10)
+        .async_stack_size(1 << 20)
+        .parallel_compilation(true);
+    let count = options.max_instances;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(count)
+        // A component is several core instances: the program, its adapter, shims.
+        .total_core_instances(count.saturating_mul(8))
+        // Mostly one memory and two or three tables each; languages with a runtime of their own have more.
+        .total_memories(count.saturating_mul(2))
+        .total_tables(count.saturating_mul(4))
+        // An async import may run on a stack of its own beside the export's.
+        .total_stacks(count.saturating_mul(2))
+        .table_elements(100_000)
+        .max_memory_size(usize::try_from(options.max_memory_bytes).unwrap_or(usize::MAX))
+        .linear_memory_keep_resident(usize::try_from(options.keep_resident_bytes).unwrap_or(0))
+        .table_keep_resident(16 << 10)
+        .async_stack_keep_resident(32 << 10)
+        .max_unused_warm_slots(options.warm_slots);
+    config.allocation_strategy(pool);
+    config
+}

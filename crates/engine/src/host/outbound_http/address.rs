@@ -1,0 +1,151 @@
+//! Which addresses belong to the public internet.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Azure's host agent, which hands out secrets at an address of a public range.
+const AZURE_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
+/// Whether a tenant may connect to `address`.
+///
+/// Not public are, after the registries of RFC 6890: this machine, private and shared networks, link-local addresses
+/// (metadata services), multicast, broadcast and reserved ranges, and every IPv6 form that carries such an IPv4 address.
+/// The ranges for documentation are let through: they lead nowhere, except where somebody put something there on
+/// purpose.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let is_refused = match (a, b, c) {
+        // "This" network, RFC 1122: Linux takes it for this machine.
+        (0, ..)
+        // Shared address space, RFC 6598. Some clouds have metadata there (100.100.100.200).
+        | (100, 64..=127, _)
+        // IETF protocol assignments, RFC 6890. One cloud has metadata at 192.0.0.192.
+        | (192, 0, 0)
+        // Benchmarks, RFC 2544: private networks by another name.
+        | (198, 18 | 19, _)
+        // Multicast, reserved, broadcast.
+        | (224..=255, ..) => true,
+        _ => address.is_loopback() || address.is_private() || address.is_link_local(),
+    };
+    !is_refused && address != AZURE_WIRE_SERVER
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    let embedded = |high: u16, low: u16| {
+        let [a, b] = high.to_be_bytes();
+        let [c, d] = low.to_be_bytes();
+        is_public_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match segments {
+        // Unspecified, loopback and IPv4-compatible (RFC 4291): nothing of it is in use but the first two.
+        [0, 0, 0, 0, 0, 0, _, _] => false,
+        // IPv4-mapped, RFC 4291, and its translated sister, RFC 2765.
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => {
+            embedded(high, low)
+        }
+        // NAT64, RFC 6052.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
+        // NAT64 within a network, RFC 8215.
+        [0x64, 0xff9b, 1, ..] => false,
+        // Discard, RFC 6666.
+        [0x100, 0, 0, 0, ..] => false,
+        // Teredo, RFC 4380: the client's address is inverted, the server's is in clear; a tunnel either way.
+        [0x2001, 0, ..] => false,
+        // 6to4, RFC 3056.
+        [0x2002, high, low, ..] => embedded(high, low),
+        // Segment routing within a network, RFC 9602.
+        [0x5f00, ..] => false,
+        [first, ..] => {
+            let unique_local = first & 0xfe00 == 0xfc00;
+            let link_local = first & 0xffc0 == 0xfe80;
+            let site_local = first & 0xffc0 == 0xfec0;
+            let multicast = first & 0xff00 == 0xff00;
+            !(unique_local || link_local || site_local || multicast)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_this_machine_and_its_networks_are_not_public() {
+        for address in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "100.64.0.1",
+            "100.100.100.200",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.254",
+            "168.63.129.16",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.192",
+            "192.168.1.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.1.2.3",
+            "::ffff:169.254.169.254",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b::127.0.0.1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2002:7f00:1::1",
+            "2002:a9fe:a9fe::",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "ff02::1",
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert!(!is_public(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_public_documentation_ranges_too() {
+        for address in [
+            "1.1.1.1",
+            "100.63.255.255",
+            "100.128.0.1",
+            "126.1.1.1",
+            "169.253.1.1",
+            "172.15.1.1",
+            "172.32.1.1",
+            "192.0.1.1",
+            "192.0.2.1",
+            "198.51.100.7",
+            "203.0.113.10",
+            "223.255.255.254",
+            "::ffff:1.1.1.1",
+            "64:ff9b::1.1.1.1",
+            "2001:db8::1",
+            "2002:101:101::1",
+            "2606:4700:4700::1111",
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert!(is_public(address), "{address}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Connecting: the name is resolved once, the addresses are checked, and only a checked address is connected to.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::Uri;
+use http::uri::Scheme;
+use hyper::rt::ReadBufCursor;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+use tower_service::Service;
+
+use super::{BoxFuture, Egress, is_public, tls};
+
+/// The least time that one of several addresses gets.
+const MIN_ATTEMPT: Duration = Duration::from_millis(300);
+
+/// The addresses of a name.
+pub type Resolving = BoxFuture<io::Result<Vec<SocketAddr>>>;
+
+/// Finds the addresses of names.
+pub trait Resolve: Send + Sync {
+    /// The addresses of `host`, which may be an address itself, with `port`.
+    fn resolve(&self, host: String, port: u16) -> Resolving;
+}
+
+/// The system's resolver.
+#[derive(Debug)]
+pub(super) struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, host: String, port: u16) -> Resolving {
+        Box::pin(async move {
+            // Loopback by definition (RFC 6761, section 6.3), which not every C library knows.
+            let name = host.strip_suffix('.').unwrap_or(&host);
+            if name.ends_with(".localhost") {
+                return Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]);
+            }
+            let addresses = tokio::net::lookup_host((host, port)).await?;
+            Ok(addresses.collect())
+        })
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub(super) enum ConnectError {
+    /// The name leads to addresses that the policy refuses.
+    #[error("{0} is not an address of the public internet")]
+    Prohibited(IpAddr),
+    /// The name leads nowhere.
+    #[error("the name can't be resolved: {0}")]
+    Name(String),
+    /// The server does not listen, or is not reached.
+    #[error("no connection: {0}")]
+    Io(io::Error),
+    /// TLS failed.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    /// It took too long.
+    #[error("connecting took too long")]
+    Timeout,
+    /// The address is not `http://host` or `https://host`.
+    #[error("not an address that can be connected to")]
+    Address,
+}
+
+/// Makes connections for the HTTP client.
+#[derive(Clone)]
+pub(super) struct Connector {
+    egress: Egress,
+    resolver: Arc<dyn Resolve>,
+    limit: Duration,
+}
+
+impl Connector {
+    pub(super) fn new(egress: Egress, resolver: Arc<dyn Resolve>, limit: Duration) -> Self {
+        Self {
+            egress,
+            resolver,
+            limit,
+        }
+    }
+
+    async fn connect(self, uri: Uri) -> Result<Stream, ConnectError> {
+        let host = bare_host(&uri).ok_or(ConnectError::Address)?.to_owned();
+        let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let addresses = self
+            .resolver
+            .resolve(host.clone(), port)
+            .await
+            .map_err(|error| ConnectError::Name(error.to_string()))?;
+        let addresses = permitted(addresses, self.egress)?;
+        let stream = self.connect_to_one(&addresses).await?;
+        if !is_tls {
+            return Ok(Stream::Plain(TokioIo::new(stream)));
+        }
+        let name = ServerName::try_from(host).map_err(|_invalid| ConnectError::Address)?;
+        let stream = tls::connector()
+            .connect(name, stream)
+            .await
+            .map_err(ConnectError::Tls)?;
+        Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
+    }
+
+    /// Tries the addresses one after another, each with its share of the time that is left.
+    async fn connect_to_one(&self, addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+        let end = Instant::now() + self.limit;
+        let mut failure = ConnectError::Timeout;
+        for (index, address) in addresses.iter().enumerate() {
+            let left = end.saturating_duration_since(Instant::now());
+            let tries = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            let share = (left / tries).max(MIN_ATTEMPT);
+            match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true).map_err(ConnectError::Io)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => failure = ConnectError::Io(error),
+                Err(_elapsed) => failure = ConnectError::Timeout,
+            }
+        }
+        Err(failure)
+    }
+}
+
+/// Keeps the addresses that may be connected to.
+fn permitted(addresses: Vec<SocketAddr>, egress: Egress) -> Result<Vec<SocketAddr>, ConnectError> {
+    let Some(first) = addresses.first().map(SocketAddr::ip) else {
+        return Err(ConnectError::Name("it has no address".to_owned()));
+    };
+    let permitted: Vec<_> = match egress {
+        Egress::Any => addresses,
+        Egress::Public => addresses
+            .into_iter()
+            .filter(|address| is_public(address.ip()))
+            .collect(),
+    };
+    if permitted.is_empty() {
+        return Err(ConnectError::Prohibited(first));
+    }
+    Ok(permitted)
+}
+
+/// The host of `uri`, an IPv6 address without its brackets.
+fn bare_host(uri: &Uri) -> Option<&str> {
+    let host = uri.host().filter(|host| !host.is_empty())?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    Some(bare.unwrap_or(host))
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = ConnectError;
+    type Future = BoxFuture<Result<Stream, ConnectError>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move {
+            let limit = connector.limit;
+            timeout(limit, connector.connect(uri))
+                .await
+                .unwrap_or(Err(ConnectError::Timeout))
+        })
+    }
+}
+
+/// A connection, in clear or not.
+pub(super) enum Stream {
+    Plain(TokioIo<TcpStream>),
+    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl hyper::rt::Read for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl hyper::rt::Write for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

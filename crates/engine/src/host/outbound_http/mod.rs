@@ -1,0 +1,165 @@
+//! The policy for `wasi:http` requests that a component sends.
+//!
+//! [`OutboundHttpState`] takes the place of `wasmtime-wasi-http`'s own way of sending. A request goes out when the
+//! component's manifest allows its address; `*.spin.internal` is handed to the application's other components; else the
+//! name is resolved once, and only addresses that [`Egress`] permits are connected to, so that a name which changes its
+//! address in between (DNS rebinding) gains nothing. Refusals are `HTTP-request-denied` for the guest, with the reason
+//! in the application's log.
+
+mod address;
+mod body;
+mod chain;
+mod connect;
+mod limits;
+mod send;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+pub use self::address::is_public;
+pub use self::chain::{BoxFuture, Chain, ChainDepth};
+use self::connect::{Connector, SystemResolver};
+pub use self::connect::{Resolve, Resolving};
+pub use self::limits::Limits;
+use super::LogSink;
+
+/// Idle connections that are kept open to one address.
+const MAX_IDLE_PER_HOST: usize = 16;
+
+/// Where a component may connect to, whatever its manifest allows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Egress {
+    /// Addresses of the public internet: not this machine, nor its private networks, nor metadata services.
+    Public,
+    /// Anywhere.
+    Any,
+}
+
+/// Tells whether the manifest allows a scheme, a host (an IPv6 address in brackets) and a port. Requests to the
+/// application itself are asked for as host `self`.
+pub type AllowList = Arc<dyn Fn(&str, &str, u16) -> bool + Send + Sync>;
+
+/// What the instances of one component share for their outgoing requests.
+#[derive(Clone)]
+pub struct OutboundHttp {
+    allowed: AllowList,
+    chain: Option<Arc<dyn Chain>>,
+    log: Arc<dyn LogSink>,
+    limits: Limits,
+    connections: Arc<Semaphore>,
+    client: Client<Connector, WasiBody>,
+}
+
+impl fmt::Debug for OutboundHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundHttp")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OutboundHttp {
+    /// The outgoing requests of a component that may call what `allowed` says, within `egress` and `limits`. Refusals
+    /// are explained in `log`. Without `chain`, `*.spin.internal` is refused.
+    #[must_use]
+    pub fn new(
+        allowed: AllowList,
+        egress: Egress,
+        chain: Option<Arc<dyn Chain>>,
+        log: Arc<dyn LogSink>,
+        limits: Limits,
+    ) -> Self {
+        Self::with_resolver(
+            allowed,
+            egress,
+            chain,
+            log,
+            limits,
+            Arc::new(SystemResolver),
+        )
+    }
+
+    /// The same with another source of addresses than the system's.
+    #[must_use]
+    pub fn with_resolver(
+        allowed: AllowList,
+        egress: Egress,
+        chain: Option<Arc<dyn Chain>>,
+        log: Arc<dyn LogSink>,
+        limits: Limits,
+        resolver: Arc<dyn Resolve>,
+    ) -> Self {
+        let connector = Connector::new(egress, resolver, limits.connect_timeout);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(limits.idle_timeout)
+            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+            .build(connector);
+        Self {
+            allowed,
+            chain,
+            log,
+            connections: Arc::new(Semaphore::new(limits.max_connections)),
+            limits,
+            client,
+        }
+    }
+}
+
+/// The outgoing requests of one instance: the `hooks` of its `WasiHttpCtxView`.
+#[derive(Debug)]
+pub struct OutboundHttpState {
+    shared: Arc<OutboundHttp>,
+    in_flight: Arc<Semaphore>,
+    depth: ChainDepth,
+}
+
+impl OutboundHttpState {
+    /// A state for an instance that has served nothing yet.
+    #[must_use]
+    pub fn new(shared: Arc<OutboundHttp>) -> Self {
+        let in_flight = Arc::new(Semaphore::new(shared.limits.max_requests_per_instance));
+        Self {
+            shared,
+            in_flight,
+            depth: ChainDepth(0),
+        }
+    }
+
+    /// Notes how deep in a chain the request is that the instance serves next.
+    pub fn set_depth(&mut self, depth: ChainDepth) {
+        self.depth = depth;
+    }
+}
+
+/// What sends the rest of the exchange after the response's head has come; the connections' own tasks do that here.
+type Rest = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for OutboundHttpState {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _body_sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Rest), Error>> + Send> {
+        let shared = Arc::clone(&self.shared);
+        let in_flight = Arc::clone(&self.in_flight);
+        let depth = self.depth;
+        Box::new(async move {
+            let response = shared
+                .send(request, options.unwrap_or_default(), in_flight, depth)
+                .await?;
+            let rest: Rest = Box::new(async { Ok(()) });
+            Ok((response, rest))
+        })
+    }
+}

@@ -1,0 +1,396 @@
+//! One connection to a database file: how it is opened, how a statement runs on it, how it is cleaned for the next user.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::fallible_iterator::FallibleIterator as _;
+use rusqlite::limits::Limit;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Batch, ErrorCode, OpenFlags, Statement, ToSql};
+use thiserror::Error;
+
+use super::kind::is_vacuum;
+use super::limits::Limits;
+use super::policy;
+use super::session::QueryResult;
+use super::v3::{RowResult, Value};
+use super::watch::{Stain, Watch};
+
+/// SQLite asks this often, in steps of its virtual machine, whether to go on: some ten microseconds apart.
+const STEPS_BETWEEN_CHECKS: i32 = 1000;
+
+/// Compiled statements that a connection keeps.
+const CACHED_STATEMENTS: usize = 128;
+
+/// The largest text of a statement.
+const MAX_STATEMENT_BYTES: i32 = 1024 * 1024;
+
+/// LIKE and GLOB take time in proportion to text times pattern.
+const MAX_PATTERN_BYTES: i32 = 4096;
+
+/// The page cache of a connection, in KiB.
+const CACHE_KIB: i32 = 2048;
+
+/// Where a write-ahead log is cut back to when it was emptied.
+const JOURNAL_SIZE_LIMIT: i32 = 4 * 1024 * 1024;
+
+/// Why a statement has no result.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// SQLite's own words, or those of a limit.
+    #[error("{0}")]
+    Statement(String),
+    /// The file has reached its largest size.
+    #[error("the database is full")]
+    Full,
+    /// The connection lost its transaction when a statement was given up halfway, and can't go on as if it had not.
+    #[error("the connection was given up while a statement ran")]
+    Lost,
+}
+
+impl From<Failure> for super::v3::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Statement(text) => Self::Io(text),
+            Failure::Full => Self::DatabaseFull,
+            Failure::Lost => Self::InvalidConnection,
+        }
+    }
+}
+
+/// How a statement that was tried on the guests' thread ended.
+pub(super) enum Tried {
+    /// It is done.
+    Done(Result<QueryResult, Failure>),
+    /// It waits for a lock or takes long: run it where it may block. It has had no effect.
+    Blocks,
+    /// It does not only read. It has had no effect.
+    Writes,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct RawConnection {
+    inner: rusqlite::Connection,
+    watch: Arc<Watch>,
+}
+
+impl RawConnection {
+    /// Opens `path`, creating it when needed. Blocks.
+    pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, rusqlite::Error> {
+        let is_new = std::fs::metadata(path).map_or(true, |metadata| metadata.len() == 0);
+        let inner = rusqlite::Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        inner.busy_timeout(limits.busy_timeout)?;
+        inner.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        inner.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        set_limits(&inner, limits)?;
+        if is_new && limits.write_ahead_log {
+            inner.pragma_update(None, "journal_mode", "wal")?;
+        }
+        set_pragmas(&inner, limits)?;
+        restore_settings(&inner)?;
+
+        // From here on it is the guest who speaks.
+        let watch = Arc::new(Watch::new());
+        let watched = Arc::clone(&watch);
+        inner.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || watched.must_stop()));
+        let watched = Arc::clone(&watch);
+        inner.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
+            policy::authorize(&context, &watched)
+        }));
+        Ok(Self { inner, watch })
+    }
+
+    pub(super) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        !self.inner.is_autocommit()
+    }
+
+    pub(super) fn last_insert_rowid(&self) -> i64 {
+        self.inner.last_insert_rowid()
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        self.inner.changes()
+    }
+
+    /// Runs a statement if it only reads, is not locked out, and takes no longer than a thread can be lent for.
+    pub(super) fn try_reading(&self, sql: &str, parameters: &[Value], limits: &Limits) -> Tried {
+        self.attempt(sql, parameters, limits, true)
+    }
+
+    /// Begins a transaction that writes, unless another program holds the lock.
+    pub(super) fn try_locking(&self, sql: &str, limits: &Limits) -> Tried {
+        self.attempt(sql, &[], limits, false)
+    }
+
+    fn attempt(
+        &self,
+        sql: &str,
+        parameters: &[Value],
+        limits: &Limits,
+        only_reading: bool,
+    ) -> Tried {
+        let (budget, patience) = (limits.inline_budget, Duration::ZERO);
+        match self.run(sql, parameters, limits, budget, patience, only_reading) {
+            Ok(result) => Tried::Done(Ok(result)),
+            Err(Stop::Writes) => Tried::Writes,
+            Err(Stop::Sqlite(error)) if is_worth_a_thread(&error) => Tried::Blocks,
+            Err(stop) => Tried::Done(Err(self.failure(stop, limits))),
+        }
+    }
+
+    /// Runs a statement to its end or the end of its time. Blocks.
+    pub(super) fn execute(
+        &self,
+        sql: &str,
+        parameters: &[Value],
+        limits: &Limits,
+    ) -> Result<QueryResult, Failure> {
+        let outcome = self.run(
+            sql,
+            parameters,
+            limits,
+            limits.statement_budget,
+            limits.busy_timeout,
+            false,
+        );
+        outcome.map_err(|stop| self.failure(stop, limits))
+    }
+
+    fn run(
+        &self,
+        sql: &str,
+        parameters: &[Value],
+        limits: &Limits,
+        budget: Duration,
+        patience: Duration,
+        only_reading: bool,
+    ) -> Result<QueryResult, Stop> {
+        self.inner.busy_timeout(patience)?;
+        self.watch.start(budget, is_vacuum(sql));
+        let result = self.step_through(sql, parameters, limits, only_reading);
+        if !matches!(&result, Err(Stop::Sqlite(error)) if is_interrupted(error)) {
+            self.watch.finish();
+        }
+        result
+    }
+
+    fn step_through(
+        &self,
+        sql: &str,
+        parameters: &[Value],
+        limits: &Limits,
+        only_reading: bool,
+    ) -> Result<QueryResult, Stop> {
+        match self.inner.prepare_cached(sql) {
+            Ok(mut statement) => collect(&mut statement, parameters, limits, only_reading),
+            // As in Spin, the first one runs and the others are ignored.
+            Err(rusqlite::Error::MultipleStatement) => {
+                match Batch::new(&self.inner, sql).next()? {
+                    Some(mut first) => collect(&mut first, parameters, limits, only_reading),
+                    None => Ok(QueryResult::default()),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn failure(&self, stop: Stop, limits: &Limits) -> Failure {
+        let failure = match stop {
+            Stop::Sqlite(error) if is_interrupted(&error) && self.watch.is_over_time() => {
+                Failure::Statement(format!(
+                    "interrupted: the statement ran for more than {} ms",
+                    limits.statement_budget.as_millis()
+                ))
+            }
+            Stop::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                Failure::Full
+            }
+            Stop::Sqlite(error) => Failure::Statement(error.to_string()),
+            Stop::TooManyBytes => Failure::Statement(format!(
+                "query result exceeds limit of {} bytes",
+                limits.max_result_bytes
+            )),
+            Stop::TooManyRows => Failure::Statement(format!(
+                "query result exceeds limit of {} rows",
+                limits.max_result_rows
+            )),
+            Stop::Writes => {
+                Failure::Statement("the statement needs a thread of its own".to_owned())
+            }
+        };
+        self.watch.finish();
+        failure
+    }
+
+    /// Makes the connection as good as new for another user; `false` when it should be closed instead. Blocks while an
+    /// open transaction is rolled back.
+    pub(super) fn clean(&self, limits: &Limits) -> bool {
+        let stain = self.watch.take_stain();
+        self.watch.finish();
+        if stain == Stain::Lasting || self.inner.busy_timeout(limits.busy_timeout).is_err() {
+            return false;
+        }
+        if self.in_transaction() && self.inner.execute_batch("ROLLBACK").is_err() {
+            return false;
+        }
+        if stain == Stain::Settings {
+            let restored = restore_settings(&self.inner).is_ok();
+            // The authorizer has just noted our own pragmas.
+            self.watch.take_stain();
+            return restored;
+        }
+        true
+    }
+
+    /// Writes the write-ahead log back into the database and empties it, if nobody reads from it. Blocks.
+    pub(super) fn empty_log(&self) {
+        if let Err(error) = self
+            .inner
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()))
+        {
+            tracing::debug!(%error, "a write-ahead log could not be emptied");
+        }
+    }
+}
+
+fn collect(
+    statement: &mut Statement<'_>,
+    parameters: &[Value],
+    limits: &Limits,
+    only_reading: bool,
+) -> Result<QueryResult, Stop> {
+    if only_reading && !statement.readonly() {
+        return Err(Stop::Writes);
+    }
+    let names = statement.column_names();
+    let columns: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let mut rows = statement.query(rusqlite::params_from_iter(parameters.iter().map(Bound)))?;
+    let mut result = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let mut values = Vec::with_capacity(columns.len());
+        for column in 0..columns.len() {
+            let value = read(row.get_ref(column)?);
+            bytes += size_of::<Value>() + heap_bytes(&value);
+            values.push(value);
+        }
+        if bytes > limits.max_result_bytes {
+            return Err(Stop::TooManyBytes);
+        }
+        if result.len() == limits.max_result_rows {
+            return Err(Stop::TooManyRows);
+        }
+        result.push(RowResult { values });
+    }
+    Ok(QueryResult {
+        columns,
+        rows: result,
+    })
+}
+
+/// Why a statement stopped.
+enum Stop {
+    Sqlite(rusqlite::Error),
+    TooManyBytes,
+    TooManyRows,
+    Writes,
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+fn is_interrupted(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
+}
+
+fn is_worth_a_thread(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::OperationInterrupted | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+fn set_limits(connection: &rusqlite::Connection, limits: &Limits) -> Result<(), rusqlite::Error> {
+    let value_bytes = i32::try_from(limits.max_value_bytes).unwrap_or(i32::MAX);
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, value_bytes)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_STATEMENT_BYTES)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES)?;
+    // One, for VACUUM; the policy refuses all others.
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 100)?;
+    Ok(())
+}
+
+fn set_pragmas(connection: &rusqlite::Connection, limits: &Limits) -> Result<(), rusqlite::Error> {
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
+    if let Some(bytes) = limits.max_database_bytes {
+        let page_size: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let pages = (bytes / page_size.max(1)).max(1);
+        connection.pragma_update(None, "max_page_count", pages)?;
+    }
+    if let Some(bytes) = limits.max_heap_bytes {
+        connection.pragma_update(None, "temp_store", "memory")?;
+        // Only ever lowers a limit that is set already.
+        connection.pragma_update(None, "hard_heap_limit", bytes)?;
+    }
+    Ok(())
+}
+
+/// The settings of a connection that a guest may change for itself.
+///
+/// `synchronous = FULL` is SQLite's default and what Spin has: an acknowledged commit survives the loss of power, at
+/// the price of one flush per commit in write-ahead mode.
+fn restore_settings(connection: &rusqlite::Connection) -> Result<(), rusqlite::Error> {
+    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")
+}
+
+/// A parameter, bound without a copy.
+struct Bound<'a>(&'a Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Integer(value) => ValueRef::Integer(*value),
+            Value::Real(value) => ValueRef::Real(*value),
+            Value::Text(value) => ValueRef::Text(value.as_bytes()),
+            Value::Blob(value) => ValueRef::Blob(value),
+            Value::Null => ValueRef::Null,
+        }))
+    }
+}
+
+fn read(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(value) => Value::Integer(value),
+        ValueRef::Real(value) => Value::Real(value),
+        // A guest can store any bytes as text (`CAST(x'ff' AS TEXT)`); the component model has valid text only.
+        ValueRef::Text(value) => Value::Text(String::from_utf8_lossy(value).into_owned()),
+        ValueRef::Blob(value) => Value::Blob(value.to_vec()),
+    }
+}
+
+fn heap_bytes(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+        Value::Integer(_) | Value::Real(_) | Value::Null => 0,
+    }
+}

@@ -1,0 +1,179 @@
+//! One database file and the connections to it, shared by all instances that are granted it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::connection::{Failure, RawConnection};
+use super::limits::Limits;
+
+/// A database file. Nothing is opened before the first statement.
+#[derive(Debug)]
+pub struct Database {
+    path: PathBuf,
+    limits: Limits,
+    idle: Mutex<Vec<RawConnection>>,
+    connections: Arc<Semaphore>,
+    /// Whose turn it is to write. SQLite lets one connection write at a time and makes the others poll; standing in
+    /// line here is faster and fair. Not what keeps the data whole: that is SQLite's own lock.
+    writer: Arc<Semaphore>,
+}
+
+impl Database {
+    /// The database in the file `path`, which is created when first used, as is its folder.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, limits: Limits) -> Self {
+        let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
+        Self {
+            path: path.into(),
+            limits,
+            idle: Mutex::new(Vec::new()),
+            connections,
+            writer: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its bounds.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Closes connections that nobody uses. Those in use close when they are given back, if this was the last one to
+    /// know the database.
+    pub fn close_idle(&self) {
+        self.idle_connections().clear();
+    }
+
+    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Failure> {
+        let permit = Arc::clone(&self.connections).acquire_owned();
+        let permit = match timeout(self.limits.busy_timeout, permit).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => {
+                return Err(Failure::Statement("too many connections opened".to_owned()));
+            }
+        };
+        let idle = self.idle_connections().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open().await?,
+        };
+        Ok(Lease {
+            connection: Some(connection),
+            database: Arc::clone(self),
+            turn: None,
+            has_written: false,
+            _permit: permit,
+        })
+    }
+
+    async fn open(self: &Arc<Self>) -> Result<RawConnection, Failure> {
+        let database = Arc::clone(self);
+        let opened = tokio::task::spawn_blocking(move || {
+            if let Some(folder) = database.path.parent() {
+                std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+            }
+            RawConnection::open(&database.path, &database.limits).map_err(|error| error.to_string())
+        });
+        match opened.await {
+            Ok(opened) => opened.map_err(Failure::Statement),
+            Err(error) => Err(Failure::Statement(error.to_string())),
+        }
+    }
+
+    /// Waits until it is this connection's turn to write.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let turn = Arc::clone(&self.writer).acquire_owned();
+        match timeout(self.limits.busy_timeout, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            // SQLite's words for the same.
+            Ok(Err(_)) | Err(_) => Err(Failure::Statement("database is locked".to_owned())),
+        }
+    }
+
+    pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.writer).try_acquire_owned().ok()
+    }
+
+    /// Whether the write-ahead log has outgrown what the database itself may take. A reader that never ends keeps
+    /// SQLite from emptying it.
+    pub(super) fn log_is_full(&self) -> bool {
+        let Some(max) = self.limits.max_database_bytes else {
+            return false;
+        };
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        std::fs::metadata(log).is_ok_and(|metadata| metadata.len() > max)
+    }
+
+    fn give_back(&self, connection: RawConnection) {
+        if connection.clean(&self.limits) {
+            self.idle_connections().push(connection);
+        }
+    }
+
+    fn idle_connections(&self) -> std::sync::MutexGuard<'_, Vec<RawConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
+        // Closing the last connection writes the log back into the database.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && !idle.is_empty()
+        {
+            runtime.spawn_blocking(move || drop(idle));
+        }
+    }
+}
+
+/// A connection in somebody's hands. Given back clean when dropped.
+#[derive(Debug)]
+pub(super) struct Lease {
+    connection: Option<RawConnection>,
+    database: Arc<Database>,
+    /// Held from the first write of a transaction to its end.
+    pub(super) turn: Option<OwnedSemaphorePermit>,
+    /// Whether a statement that may write has run: before, the connection's counters are those of its last user.
+    pub(super) has_written: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    pub(super) fn connection(&self) -> &RawConnection {
+        self.connection
+            .as_ref()
+            .expect("only dropping takes the connection")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let database = Arc::clone(&self.database);
+        if (connection.in_transaction() || connection.watch().has_lasting_stain())
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // Rolling back and closing may write. The turn ends with it.
+            let turn = self.turn.take();
+            runtime.spawn_blocking(move || {
+                database.give_back(connection);
+                drop(turn);
+            });
+        } else {
+            database.give_back(connection);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What a guest can and can't do with a database.
+
+mod costs;
+mod limits;
+mod policy;
+mod statements;
+
+use tempfile::TempDir;
+
+use super::v3::HostConnection as _;
+use super::*;
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn limits() -> Limits {
+    Limits {
+        max_heap_bytes: None,
+        ..Limits::tenant()
+    }
+}
+
+struct Fixture {
+    folder: TempDir,
+    database: Arc<Database>,
+}
+
+fn fixture(limits: Limits) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Arc::new(Database::new(folder.path().join("db/app.db"), limits));
+    Fixture { folder, database }
+}
+
+impl Fixture {
+    fn connect(&self) -> Connection {
+        Connection::new(Arc::clone(&self.database))
+    }
+}
+
+async fn run(connection: &Connection, sql: &str) -> Result<QueryResult, Failure> {
+    connection.execute(sql.to_owned(), Vec::new()).await
+}
+
+async fn number(connection: &Connection, sql: &str) -> i64 {
+    let result = run(connection, sql).await.unwrap();
+    match result.rows[0].values[0] {
+        Value::Integer(number) => number,
+        ref other => panic!("{sql}: {other:?}"),
+    }
+}
+
+async fn refusal(connection: &Connection, sql: &str) -> String {
+    match run(connection, sql).await {
+        Ok(result) => panic!("{sql} was allowed: {:?}", result.rows),
+        Err(failure) => failure.to_string(),
+    }
+}

@@ -1,0 +1,89 @@
+//! What is watched while a statement runs: its time, whether anyone still waits for it, and what it left behind.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Shared by a connection, its progress handler and its authorizer.
+#[derive(Debug)]
+pub(super) struct Watch {
+    base: Instant,
+    /// Microseconds after `base` at which the running statement must stop.
+    deadline: AtomicU64,
+    cancelled: AtomicBool,
+    vacuuming: AtomicBool,
+    stain: AtomicU8,
+}
+
+/// What a lease left in a connection that the next one must not see, in rising order.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Stain {
+    /// Nothing.
+    None = 0,
+    /// Settings that opening sets too: set them again.
+    Settings = 1,
+    /// Temporary tables or other settings: close the connection.
+    Lasting = 2,
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self {
+            base: Instant::now(),
+            deadline: AtomicU64::new(u64::MAX),
+            cancelled: AtomicBool::new(false),
+            vacuuming: AtomicBool::new(false),
+            stain: AtomicU8::new(0),
+        }
+    }
+
+    /// Starts the time of one statement.
+    pub(super) fn start(&self, budget: Duration, vacuuming: bool) {
+        let end = self.base.elapsed() + budget;
+        let end = u64::try_from(end.as_micros()).unwrap_or(u64::MAX);
+        self.deadline.store(end, Relaxed);
+        self.vacuuming.store(vacuuming, Relaxed);
+    }
+
+    /// Ends it.
+    pub(super) fn finish(&self) {
+        self.deadline.store(u64::MAX, Relaxed);
+        self.vacuuming.store(false, Relaxed);
+    }
+
+    pub(super) fn is_over_time(&self) -> bool {
+        self.base.elapsed().as_micros() >= u128::from(self.deadline.load(Relaxed))
+    }
+
+    /// Asked by SQLite every so many steps.
+    pub(super) fn must_stop(&self) -> bool {
+        self.cancelled.load(Relaxed) || self.is_over_time()
+    }
+
+    /// Nobody waits for the statement any more.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Relaxed);
+    }
+
+    pub(super) fn is_vacuuming(&self) -> bool {
+        self.vacuuming.load(Relaxed)
+    }
+
+    pub(super) fn note(&self, stain: Stain) {
+        self.stain.fetch_max(stain as u8, Relaxed);
+    }
+
+    /// Whether the connection is to be closed when it is given back.
+    pub(super) fn has_lasting_stain(&self) -> bool {
+        self.stain.load(Relaxed) >= Stain::Lasting as u8
+    }
+
+    /// What was left since the last call.
+    pub(super) fn take_stain(&self) -> Stain {
+        self.cancelled.store(false, Relaxed);
+        match self.stain.swap(0, Relaxed) {
+            0 => Stain::None,
+            1 => Stain::Settings,
+            _ => Stain::Lasting,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How one engine is sized. One process has one engine; the platform's and the tenants' differ.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Sizes of an engine that cannot change while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineOptions {
+    /// Instances that may live at once, idle ones included. Each has an address range reserved,
+    /// memory is used only for what it touches.
+    pub max_instances: u32,
+    /// Bytes of linear memory no application's limit may exceed.
+    pub max_memory_bytes: u64,
+    /// Bytes of a slot's linear memory that stay resident when its instance ends: wiping them by hand is
+    /// cheaper than giving them back to the kernel, and they cost memory while idle.
+    pub keep_resident_bytes: u64,
+    /// Slots that stay warm after use.
+    pub warm_slots: u32,
+    /// Milliseconds between epochs: a computing guest makes way for others this often, and its CPU time
+    /// is counted in this unit.
+    pub tick_ms: u64,
+    /// Guests that may compute at once after their first [`EngineOptions::burst_ms`]. One core fewer than the
+    /// machine has by default, so that one is always free for short requests.
+    pub heavy_slots: u32,
+    /// Milliseconds a request may compute before it shares the heavy slots.
+    pub burst_ms: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        Self {
+            max_instances: 256,
+            // 1 GiB: above what a request-sized program needs, below what 32-bit memories can be.
+            max_memory_bytes: 1 << 30,
+            keep_resident_bytes: 256 << 10,
+            warm_slots: 16,
+            tick_ms: 5,
+            heavy_slots: cores.saturating_sub(1).max(1),
+            burst_ms: 50,
+        }
+    }
+}
+
+impl EngineOptions {
+    /// For the platform's own components: few applications, instances reused.
+    pub fn platform() -> Self {
+        Self {
+            max_instances: 128,
+            warm_slots: 8,
+            ..Self::default()
+        }
+    }
+
+    /// For tenants: many applications, a fresh instance for each request.
+    pub fn tenants() -> Self {
+        Self::default()
+    }
+
+    /// The epoch's length.
+    pub(crate) fn tick(&self) -> Duration {
+        Duration::from_millis(self.tick_ms.max(1))
+    }
+
+    /// How many ticks `ms` are, at least one.
+    pub(crate) fn ticks(&self, ms: u64) -> u64 {
+        ms.div_ceil(self.tick_ms.max(1)).max(1)
+    }
+}

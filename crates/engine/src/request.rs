@@ -1,0 +1,331 @@
+//! One request inside the engine: its id, what bounds it, why it failed, and Spin's headers.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::task::AtomicWaker;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::failure::Failure;
+use crate::gate::InFlight;
+use crate::host::outbound_http::ChainDepth;
+use crate::ticker::Busy;
+
+/// The header that names a request.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request on its way through one component.
+///
+/// Whoever works for it holds it: the caller until the answer's last byte is sent, the worker until the guest has
+/// returned. When both let go, its place in the component's queue is free again.
+pub(crate) struct RequestState {
+    pub(crate) id: String,
+    /// How many services called each other to get here.
+    pub(crate) depth: ChainDepth,
+    failure: OnceLock<Failure>,
+    cancelled: AtomicBool,
+    /// Wakes the worker that has this request.
+    worker: AtomicWaker,
+    ended: AtomicBool,
+    ended_notify: Notify,
+    started: OnceLock<Instant>,
+    answered: AtomicBool,
+    logged: AtomicBool,
+    _place: Place,
+}
+
+/// What a request occupies while it is served.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _in_flight: InFlight,
+    _busy: Busy,
+}
+
+impl Place {
+    pub(crate) fn new(permit: OwnedSemaphorePermit, in_flight: InFlight, busy: Busy) -> Self {
+        Self {
+            _permit: permit,
+            _in_flight: in_flight,
+            _busy: busy,
+        }
+    }
+}
+
+impl RequestState {
+    pub(crate) fn new(id: String, depth: ChainDepth, place: Place) -> Self {
+        Self {
+            id,
+            depth,
+            failure: OnceLock::new(),
+            cancelled: AtomicBool::new(false),
+            worker: AtomicWaker::new(),
+            ended: AtomicBool::new(false),
+            ended_notify: Notify::new(),
+            started: OnceLock::new(),
+            answered: AtomicBool::new(false),
+            logged: AtomicBool::new(false),
+            _place: place,
+        }
+    }
+
+    /// The answer's head is out: a failure from now on breaks the answer off.
+    pub(crate) fn answered(&self) {
+        self.answered.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire)
+    }
+
+    /// True once.
+    pub(crate) fn first_to_log(&self) -> bool {
+        !self.logged.swap(true, Ordering::AcqRel)
+    }
+
+    /// Keeps the first reason: later ones follow from it.
+    pub(crate) fn fail(&self, failure: Failure) {
+        let _ = self.failure.set(failure);
+    }
+
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
+    }
+
+    /// The guest begins now.
+    pub(crate) fn start(&self) {
+        let _ = self.started.set(Instant::now());
+    }
+
+    pub(crate) fn deadline(&self, wall: Duration) -> Option<Instant> {
+        self.started.get()?.checked_add(wall)
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.worker.wake();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn register_worker(&self, waker: &std::task::Waker) {
+        self.worker.register(waker);
+    }
+
+    /// The guest's work for it is over, well or not.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.ended_notify.notify_waiters();
+    }
+
+    /// Waits for [`Self::end`], but no longer than `limit`.
+    pub(crate) async fn ended(&self, limit: Duration) {
+        let notified = self.ended_notify.notified();
+        if !self.ended.load(Ordering::Acquire) {
+            let _ = tokio::time::timeout(limit, notified).await;
+        }
+    }
+}
+
+/// The request an instance serves now, shared with its output streams.
+#[derive(Default)]
+pub(crate) struct Current(Mutex<Option<Arc<RequestState>>>);
+
+impl Current {
+    pub(crate) fn get(&self) -> Option<Arc<RequestState>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn request_id(&self) -> Option<String> {
+        self.get().map(|request| request.id.clone())
+    }
+
+    pub(crate) fn replace(&self, request: Option<Arc<RequestState>>) -> Option<Arc<RequestState>> {
+        std::mem::replace(
+            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            request,
+        )
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// Their address; `0.0.0.0:0` for calls among an application's own components, as Spin has it.
+    pub addr: SocketAddr,
+    /// Whether the connection to the outside was encrypted.
+    pub https: bool,
+}
+
+impl Client {
+    /// Somebody at `addr` over plain HTTP.
+    pub fn new(addr: SocketAddr) -> Self {
+        Self { addr, https: false }
+    }
+
+    /// The engine itself or another component of the same application.
+    pub const fn internal() -> Self {
+        let unspecified = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+        Self {
+            addr: SocketAddr::new(unspecified, 0),
+            https: false,
+        }
+    }
+
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
+}
+
+/// The client's request id when it is sane, else a new one; either way it is in `headers` afterwards.
+pub(crate) fn settle_request_id(headers: &mut HeaderMap) -> String {
+    let sane = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    };
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(sane);
+    if let Some(id) = given {
+        return id.to_owned();
+    }
+    let id = uuid::Uuid::now_v7().to_string();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    id
+}
+
+/// Removes what only the engine may say.
+pub(crate) fn strip_spin_headers(headers: &mut HeaderMap) {
+    let spin: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("spin-"))
+        .cloned()
+        .collect();
+    for name in spin {
+        headers.remove(name);
+    }
+}
+
+/// What Spin tells a component about the route that led to it.
+pub(crate) struct RouteFacts<'a> {
+    /// What the trailing wildcard matched, with its slash; empty without one.
+    pub(crate) path_info: &'a str,
+    /// The route with a leading and without a trailing slash.
+    pub(crate) matched_route: &'a str,
+    /// The route as the manifest has it, such as `/api/:id/...`.
+    pub(crate) raw_route: &'a str,
+    /// The same without the wildcard at its end.
+    pub(crate) component_route: &'a str,
+    /// Values of `:name` segments.
+    pub(crate) named: &'a [(&'a str, &'a str)],
+}
+
+/// Adds Spin's headers (spin `crates/trigger-http/src/headers.rs`). Client-sent ones must be gone already.
+pub(crate) fn add_spin_headers(
+    headers: &mut HeaderMap,
+    uri: &Uri,
+    host: &str,
+    client: Client,
+    facts: &RouteFacts<'_>,
+) {
+    let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+    let full_url = format!("{}://{host}{path_and_query}", client.scheme());
+    let mut put = |name: &str, value: &str| {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
+    };
+    put("spin-path-info", facts.path_info);
+    put("spin-full-url", &full_url);
+    put("spin-matched-route", facts.matched_route);
+    put("spin-base-path", "/");
+    put("spin-raw-component-route", facts.raw_route);
+    put("spin-component-route", facts.component_route);
+    put("spin-client-addr", &client.addr.to_string());
+    for (name, value) in facts.named {
+        put(
+            &format!(
+                "spin-path-match-{}",
+                name.to_ascii_lowercase().replace('_', "-")
+            ),
+            value,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sane_request_ids_are_kept() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_static("abc-1.2_3"));
+        assert_eq!(settle_request_id(&mut headers), "abc-1.2_3");
+        headers.insert(REQUEST_ID, HeaderValue::from_static("a b"));
+        let made = settle_request_id(&mut headers);
+        assert_ne!(made, "a b");
+        assert_eq!(headers[REQUEST_ID], made.as_str());
+    }
+
+    #[test]
+    fn a_client_cannot_speak_for_the_engine() {
+        let mut headers = HeaderMap::new();
+        headers.append("spin-client-addr", HeaderValue::from_static("1.2.3.4:5"));
+        headers.append("spin-client-addr", HeaderValue::from_static("1.2.3.4:6"));
+        headers.append("Spin-Full-Url", HeaderValue::from_static("x"));
+        headers.append("accept", HeaderValue::from_static("x"));
+        strip_spin_headers(&mut headers);
+        assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn spin_headers_are_those_of_spin() {
+        let mut headers = HeaderMap::new();
+        let uri: Uri = "http://fermyon.dev/foo/42/bar?key1=value1"
+            .parse()
+            .expect("a URI");
+        let client = Client {
+            addr: ([127, 0, 0, 1], 8777).into(),
+            https: true,
+        };
+        let facts = RouteFacts {
+            path_info: "/bar",
+            matched_route: "/foo/:userid/...",
+            raw_route: "/foo/:userid/...",
+            component_route: "/foo/:userid",
+            named: &[("userid", "42")],
+        };
+        add_spin_headers(&mut headers, &uri, "fermyon.dev", client, &facts);
+        let expected = [
+            (
+                "spin-full-url",
+                "https://fermyon.dev/foo/42/bar?key1=value1",
+            ),
+            ("spin-path-info", "/bar"),
+            ("spin-matched-route", "/foo/:userid/..."),
+            ("spin-base-path", "/"),
+            ("spin-raw-component-route", "/foo/:userid/..."),
+            ("spin-component-route", "/foo/:userid"),
+            ("spin-client-addr", "127.0.0.1:8777"),
+            ("spin-path-match-userid", "42"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(headers[name], value, "{name}");
+        }
+        assert_eq!(headers.len(), expected.len());
+    }
+}

@@ -1,0 +1,75 @@
+//! One connection: hyper with our bounds, and what is done to every request before anybody answers it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio_util::sync::CancellationToken;
+
+use super::stream::{Socket, Stream};
+use super::{CLIENT_ADDR, CLIENT_SCHEME, Handler, Peer, ServerOptions};
+use crate::request::{Client, strip_spin_headers};
+
+pub(super) async fn serve<H: Handler>(
+    socket: Socket,
+    peer: Peer,
+    handler: Arc<H>,
+    options: Arc<ServerOptions>,
+    shutdown: CancellationToken,
+) {
+    let stream = Stream::new(socket, Duration::from_millis(options.write_stall_ms));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let handler = Arc::clone(&handler);
+        async move {
+            let headers = request.headers_mut();
+            let client = client_of(headers, peer);
+            strip_spin_headers(headers);
+            let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+            Ok::<_, Infallible>(handler.handle(request, client).await)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(options.header_read_ms))
+        .max_buf_size(options.max_header_bytes.max(8_192))
+        .max_headers(options.max_headers)
+        .keep_alive(true)
+        .half_close(false)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        // Clients go away in the middle every day.
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Who asks: the peer itself, or whom our front process names. The headers for that are removed.
+fn client_of(headers: &mut HeaderMap, peer: Peer) -> Client {
+    let addr = headers.remove(CLIENT_ADDR);
+    let scheme = headers.remove(CLIENT_SCHEME);
+    match peer {
+        Peer::Client(addr) => Client::new(addr),
+        Peer::Front => {
+            let addr = addr.and_then(|value| value.to_str().ok()?.parse::<SocketAddr>().ok());
+            Client {
+                addr: addr.unwrap_or(Client::internal().addr),
+                https: scheme.is_some_and(|value| value == "https"),
+            }
+        }
+    }
+}

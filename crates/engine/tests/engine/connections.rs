@@ -1,0 +1,154 @@
+//! Listeners and connections: the front process's socket, the graceful end, clients that dawdle.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nokube_engine::Registry;
+use nokube_engine::server::{self, ServerOptions};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::Stage;
+
+async fn registry(stage: &Stage) -> Arc<Registry> {
+    let registry = Registry::new();
+    registry.put(stage.load().await);
+    Arc::new(registry)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_front_process_is_believed_about_its_client() {
+    let stage = Stage::new("front");
+    let path = stage.dir.path().join("http.sock");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let stop = CancellationToken::new();
+    tokio::spawn(server::serve(
+        listener,
+        registry(&stage).await,
+        ServerOptions::default(),
+        stop.clone(),
+    ));
+    let mut stream = UnixStream::connect(&path).await.expect("a connection");
+    let request = "GET /echo HTTP/1.1\r\nhost: front.test\r\nconnection: close\r\nspin-client-addr: 6.6.6.6:6\r\nx-nokube-client-addr: 192.0.2.7:4711\r\nx-nokube-client-scheme: https\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("answered");
+    let (_, body) = text.split_once("\r\n\r\n").expect("a head");
+    let echo: Value = serde_json::from_str(body).expect("JSON");
+    let headers = echo["headers"].to_string();
+    assert!(
+        headers.contains(r#"["spin-client-addr","192.0.2.7:4711"]"#),
+        "{headers}"
+    );
+    assert!(headers.contains("https://front.test/echo"), "{headers}");
+    assert!(
+        !headers.contains("6.6.6.6") && !headers.contains("x-nokube"),
+        "{headers}"
+    );
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_finishes_what_it_began() {
+    let stage = Stage::new("ending");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let registry = registry(&stage).await;
+    let app = registry.by_id("ending").expect("it is there");
+    let serving = tokio::spawn(server::serve(
+        listener,
+        registry,
+        ServerOptions::default(),
+        stop.clone(),
+    ));
+    let idle = TcpStream::connect(addr).await.expect("a connection");
+    let slow = tokio::spawn(async move {
+        crate::support::exchange(
+            addr,
+            b"GET /nap?300 HTTP/1.1\r\nhost: ending.test\r\nconnection: close\r\n\r\n",
+        )
+        .await
+    });
+    while app.in_flight() == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    stop.cancel();
+    assert_eq!(slow.await.expect("no panic").body, "rested");
+    let ended = tokio::time::timeout(Duration::from_secs(5), serving).await;
+    assert!(ended.is_ok(), "an idle connection keeps nothing alive");
+    assert!(
+        TcpStream::connect(addr).await.is_err(),
+        "nobody listens any more"
+    );
+    drop(idle);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_finishes_its_head_is_cut_off() {
+    let stage = Stage::new("dawdle");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let options = ServerOptions {
+        header_read_ms: 200,
+        ..ServerOptions::default()
+    };
+    tokio::spawn(server::serve(
+        listener,
+        registry(&stage).await,
+        options,
+        stop.clone(),
+    ));
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(addr).await.expect("a connection");
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: dawdle.test\r\n")
+        .await
+        .expect("sent");
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_connections_than_allowed_wait_for_a_place() {
+    let stage = Stage::new("places");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let options = ServerOptions {
+        max_connections: 1,
+        ..ServerOptions::default()
+    };
+    tokio::spawn(server::serve(
+        listener,
+        registry(&stage).await,
+        options,
+        stop.clone(),
+    ));
+    let first = TcpStream::connect(addr).await.expect("a connection");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let second = tokio::spawn(async move {
+        crate::support::exchange(
+            addr,
+            b"GET /ok HTTP/1.1\r\nhost: places.test\r\nconnection: close\r\n\r\n",
+        )
+        .await
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!second.is_finished());
+    drop(first);
+    let answer = tokio::time::timeout(Duration::from_secs(10), second)
+        .await
+        .expect("in time");
+    assert_eq!(answer.expect("no panic").body, "ok");
+    stop.cancel();
+}

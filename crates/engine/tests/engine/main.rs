@@ -1,0 +1,13 @@
+//! The engine from outside: real components (`tests/guests/probe`), real HTTP on a free port.
+//!
+//! One program, because linking the engine is what takes long.
+
+mod chaining;
+mod connections;
+mod interfaces;
+mod lifecycle;
+mod limits;
+mod loading;
+mod measure;
+mod serving;
+mod support;

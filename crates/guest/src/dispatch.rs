@@ -1,0 +1,195 @@
+//! From a request to an answer: find the route, check who calls, run the handler, finish the answer.
+
+use std::rc::Rc;
+
+use http::Method;
+
+use crate::bearer::{bearer, same_secret};
+use crate::host::{Headers, Host, InboundRequest};
+use crate::response::Body;
+use crate::routes::match_path;
+use crate::{Component, Ctx, Error, Problem, Response, Route, address, cors};
+
+const REQUEST_ID_CHARS: usize = 128;
+
+/// Answers a request.
+pub async fn handle(
+    component: &'static Component,
+    host: Rc<dyn Host>,
+    request: InboundRequest,
+) -> Response {
+    let request_id = request_id(host.as_ref(), &request.headers);
+    let origin = request.headers.get("origin").map(str::to_owned);
+    let path = request
+        .path_and_query
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let client_address = {
+        let system_token = host.variable("system_token").unwrap_or_default();
+        let from_platform =
+            bearer(&request.headers).is_some_and(|given| same_secret(given, &system_token));
+        let proxies = host.variable("trusted_proxies").unwrap_or_default();
+        address::client_address(&request.headers, &proxies, from_platform)
+    };
+    let mut cx = Ctx::new(
+        Rc::clone(&host),
+        component.name,
+        request,
+        request_id.clone(),
+        client_address,
+    );
+    let outcome = match find(component.routes, &cx.method, &canonical(&path)) {
+        Found::Route(route, parameters) => {
+            cx.enter(route.operation_id(), parameters);
+            run(route, cx).await
+        }
+        Found::Options(allow) => Ok(cors::options(&allow)),
+        Found::OtherMethods(allow) => Err(Error::MethodNotAllowed { allow }.into()),
+        Found::Nothing => Err(Error::NoSuchPath.into()),
+    };
+    let response = outcome.unwrap_or_else(|problem: Problem| {
+        if let Some(cause) = problem.log_text() {
+            log_failure(
+                host.as_ref(),
+                component.name,
+                &path,
+                &request_id,
+                &problem,
+                cause,
+            );
+        }
+        problem.into_response(&path, &request_id)
+    });
+    let allowed = host.variable("cors_origins").unwrap_or_default();
+    finish(
+        cors::allow(response, origin.as_deref(), &allowed),
+        &request_id,
+    )
+}
+
+async fn run(route: &Route, mut cx: Ctx) -> Result<Response, Problem> {
+    cx.guard(route.access)?;
+    (route.handler)(cx).await
+}
+
+enum Found {
+    Route(&'static Route, Vec<(&'static str, String)>),
+    Options(String),
+    OtherMethods(String),
+    Nothing,
+}
+
+fn find(routes: &'static [Route], method: &Method, path: &str) -> Found {
+    let mut methods: Vec<&'static str> = Vec::new();
+    for route in routes {
+        let Some(parameters) = match_path(route.path, path) else {
+            continue;
+        };
+        let answers_head = *method == Method::HEAD && route.method == Method::GET;
+        if route.method == *method || answers_head {
+            return Found::Route(route, parameters);
+        }
+        methods.push(route.method.as_str());
+        if route.method == Method::GET {
+            methods.push("HEAD");
+        }
+    }
+    if methods.is_empty() {
+        return Found::Nothing;
+    }
+    methods.push("OPTIONS");
+    let allow = methods.join(", ");
+    if *method == Method::OPTIONS {
+        Found::Options(allow)
+    } else {
+        Found::OtherMethods(allow)
+    }
+}
+
+/// `/api/<capability>/…` is another name of `/api/v1/<capability>/…`.
+fn canonical(path: &str) -> String {
+    match path.strip_prefix("/api/") {
+        Some(rest) if rest != "v1" && !rest.starts_with("v1/") => format!("/api/v1/{rest}"),
+        _ => path.to_owned(),
+    }
+}
+
+/// The client's id when it is harmless in logs and headers, else a new one.
+fn request_id(host: &dyn Host, headers: &Headers) -> String {
+    let harmless =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/');
+    if let Some(given) = headers.get("x-request-id")
+        && (1..=REQUEST_ID_CHARS).contains(&given.len())
+        && given.bytes().all(harmless)
+    {
+        return given.to_owned();
+    }
+    let mut random = [0; 10];
+    host.fill_random(&mut random);
+    nokube_domain::Uuid7::new(host.now(), random).to_string()
+}
+
+/// One line for each failure of ours; the client sees none of it but the id.
+fn log_failure(
+    host: &dyn Host,
+    service: &str,
+    path: &str,
+    request_id: &str,
+    problem: &Problem,
+    cause: &str,
+) {
+    let line = serde_json::json!({
+        "time": host.now().to_string(),
+        "level": "error",
+        "service": service,
+        "request_id": request_id,
+        "path": path,
+        "status": problem.status(),
+        "error": cause,
+    });
+    host.log(&line.to_string());
+}
+
+/// What every answer has.
+fn finish(mut response: Response, request_id: &str) -> Response {
+    for (name, value) in [
+        // Answers are for whoever asked, and change.
+        ("cache-control", "no-store"),
+        // An answer is data: no page, no script, no frame, even where a browser thinks otherwise.
+        (
+            "content-security-policy",
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+    ] {
+        if !response.has_header(name) {
+            response = response.header(name, value);
+        }
+    }
+    response = response.header("x-request-id", request_id);
+    // A known length lets the host send the answer in one piece. RFC 9110, section 8.6: none with 204 and 304.
+    let length = match &response.body {
+        Body::Bytes(bytes) if !matches!(response.status, 204 | 304) => Some(bytes.len()),
+        _ => None,
+    };
+    match length {
+        Some(length) => response.header("content-length", length.to_string()),
+        None => response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_base_is_another_name_of_the_versioned_one() {
+        assert_eq!(canonical("/api/projects/1"), "/api/v1/projects/1");
+        assert_eq!(canonical("/api/v1/projects"), "/api/v1/projects");
+        assert_eq!(canonical("/internal/tick"), "/internal/tick");
+    }
+}

@@ -1,0 +1,67 @@
+//! What the platform's components share: the way from a request to an answer.
+//!
+//! A component is a table of routes ([`routes!`]), each with who may call it. [`serve`] (on
+//! WebAssembly) or [`handle`] (anywhere) finds the route, checks the caller, runs the handler and
+//! turns whatever comes back into an answer with the headers every answer has.
+//!
+//! A handler is `async fn name(cx: Ctx) -> Result<Response, E>` where the component's error `E`
+//! becomes a [`Problem`]; in the groups `user` and `admin` it takes a [`Caller`] too, so a handler
+//! that needs one can't stand in a group that has none.
+//!
+//! Everything from outside (time, randomness, variables, databases, other services) comes through
+//! [`host::Host`]. Only `spin.rs` knows which SDK implements it; tests implement it natively.
+//!
+//! Deliberately absent: request state in statics. The one static is the bounded cache of verified
+//! tokens ([`token`]), keyed by everything its entries depend on.
+
+mod address;
+mod audit;
+mod bearer;
+mod body;
+mod call;
+mod caller;
+mod context;
+mod cors;
+mod cursor;
+pub mod db;
+mod dispatch;
+mod error;
+mod etag;
+mod fields;
+mod git_rules;
+mod health;
+pub mod host;
+mod idempotency;
+mod page;
+pub mod platform;
+mod problem;
+mod response;
+mod routes;
+#[cfg(target_family = "wasm")]
+mod spin;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
+pub mod token;
+
+pub use audit::Audit;
+pub use body::DEFAULT_BODY_BYTES;
+pub use call::Answer;
+pub use caller::Caller;
+pub use context::Ctx;
+pub use cursor::Cursor;
+pub use dispatch::handle;
+pub use error::Error;
+pub use etag::etag_of;
+pub use fields::{Change, Fields, FromJson};
+pub use git_rules::GitRules;
+pub use health::health;
+pub use idempotency::once;
+pub use page::Paging;
+pub use problem::Problem;
+pub use response::{BodyStream, Response};
+pub use routes::{Access, Component, Route};
+#[cfg(target_family = "wasm")]
+pub use spin::serve;
+
+pub use http::Method;
+pub use nokube_api::problem::FieldFault;

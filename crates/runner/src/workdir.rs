@@ -1,0 +1,144 @@
+//! The runner's folder: `work/` (one folder per build, gone afterwards), `caches/` (per project),
+//! `oci/` (what was packed).
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+
+use crate::error::RunnerError;
+
+/// The caches of a project that was not built for so long are removed at the next start.
+const CACHE_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The folder, held against a second runner for as long as this lives.
+pub(crate) struct Folders {
+    root: PathBuf,
+    _lock: fs::File,
+}
+
+impl Folders {
+    /// Makes what is missing, removes what builds of an earlier life left behind.
+    pub(crate) fn open(root: &Path) -> Result<Self, RunnerError> {
+        let fail = |error| RunnerError::Folder(root.to_owned(), error);
+        make_private(root).map_err(fail)?;
+        let root = root.canonicalize().map_err(fail)?;
+        let lock = fs::File::create(root.join("lock")).map_err(fail)?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| RunnerError::FolderInUse(root.clone()))?;
+        remove_all(&root.join("work")).map_err(fail)?;
+        for name in ["work", "caches", "oci"] {
+            make_private(&root.join(name)).map_err(fail)?;
+        }
+        forget_unused_caches(&root.join("caches"));
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// Everything of the runner: no source may lie in here.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What was packed, as an OCI image layout.
+    pub(crate) fn oci(&self) -> PathBuf {
+        self.root.join("oci")
+    }
+
+    /// The caches of one project: `shared`, which its builds see, and `targets`, which they do not.
+    pub(crate) fn cache(&self, project_id: i64) -> PathBuf {
+        self.root.join("caches").join(project_id.to_string())
+    }
+
+    /// A fresh folder for one lease of a build. Names come from the platform, so they are not
+    /// trusted to be a single path component.
+    pub(crate) fn work(&self, build_id: &str, lease_id: &str) -> std::io::Result<WorkDir> {
+        let plain = |text: &str| {
+            text.chars()
+                .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+                .take(48)
+                .collect::<String>()
+        };
+        let path = self
+            .root
+            .join("work")
+            .join(format!("{}.{}", plain(build_id), plain(lease_id)));
+        remove_all(&path)?;
+        make_private(&path)?;
+        Ok(WorkDir { path })
+    }
+}
+
+/// Removes the caches of projects that were not built for long. What can't be removed stays.
+fn forget_unused_caches(caches: &Path) {
+    for entry in fs::read_dir(caches).into_iter().flatten().flatten() {
+        // Each build makes and removes something in it: see `Place::prepare`.
+        let used = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_old = used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_MAX_AGE));
+        if is_old {
+            drop(remove_all(&entry.path()));
+        }
+    }
+}
+
+/// The folder of one build.
+pub(crate) struct WorkDir {
+    path: PathBuf,
+}
+
+impl WorkDir {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the source is.
+    pub(crate) fn source(&self) -> PathBuf {
+        self.path.join("src")
+    }
+
+    /// Removes it. Processes that were just killed may still be writing: tries for a while.
+    pub(crate) async fn remove(self) {
+        for attempt in 0..10 {
+            let path = self.path.clone();
+            match tokio::task::spawn_blocking(move || remove_all(&path)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) if attempt == 9 => {
+                    tracing::warn!(path = %self.path.display(), %error, "a work folder is left; the next start removes it");
+                }
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+}
+
+/// Makes a folder that only its owner may enter.
+pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// Removes a folder with everything in it, also where a build took the permission to do so away.
+pub(crate) fn remove_all(path: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            open_up(path);
+            fs::remove_dir_all(path)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn open_up(path: &Path) {
+    drop(fs::set_permissions(path, fs::Permissions::from_mode(0o700)));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        // The entry's own type: links are not followed.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The blob store: sources on their way to a runner, artifacts on their way to a target.
+//!
+//! What comes in is streamed to a file of no name yet, flushed, and only then given its name.
+
+mod receive;
+mod spent;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nokube_api::sidecar::ArtifactInfo;
+use nokube_artifact::Digest;
+use nokube_artifact::layout::{ImportLimits, Layout, LayoutError};
+use nokube_domain::BuildId;
+
+use crate::durable::{create_private_dir, remove_unfinished, sync_dir};
+pub(crate) use receive::{ReceiveError, Received};
+pub(crate) use spent::SpentTickets;
+
+/// Where sources and artifacts are kept.
+pub(crate) struct BlobStore {
+    incoming: PathBuf,
+    sources: PathBuf,
+    layout: Layout,
+    spent: SpentTickets,
+    in_use: Mutex<HashSet<String>>,
+}
+
+impl BlobStore {
+    /// Opens the store in `dir`, with artifacts in the OCI image layout at `artifacts`.
+    pub(crate) fn open(dir: &Path, artifacts: &Path) -> io::Result<Self> {
+        let incoming = dir.join("incoming");
+        let sources = dir.join("sources");
+        create_private_dir(&incoming)?;
+        create_private_dir(&sources)?;
+        create_private_dir(artifacts)?;
+        remove_unfinished(&incoming)?;
+        Ok(Self {
+            layout: Layout::open(artifacts).map_err(io::Error::other)?,
+            spent: SpentTickets::open(&dir.join("spent"))?,
+            incoming,
+            sources,
+            in_use: Mutex::new(HashSet::new()),
+        })
+    }
+
+    /// The tickets that were used.
+    pub(crate) fn spent(&self) -> &SpentTickets {
+        &self.spent
+    }
+
+    /// Takes a ticket into use, so that two requests with the same one do not race. None when it is
+    /// in use already.
+    pub(crate) fn claim(self: &Arc<Self>, ticket_id: &str) -> Option<Claim> {
+        let fresh = self
+            .in_use
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(ticket_id.to_owned());
+        fresh.then(|| Claim {
+            store: Arc::clone(self),
+            ticket_id: ticket_id.to_owned(),
+        })
+    }
+
+    /// Streams `body` to disk: at most `max_bytes`.
+    pub(crate) async fn receive(
+        &self,
+        body: axum::body::Body,
+        max_bytes: u64,
+    ) -> Result<Received, ReceiveError> {
+        receive::receive(&self.incoming, body, max_bytes).await
+    }
+
+    /// Names a received file as the source of a build, so that it survives a crash.
+    pub(crate) fn keep_source(&self, build: BuildId, received: Received) -> io::Result<()> {
+        received.rename(&self.source_path(build))?;
+        sync_dir(&self.sources)
+    }
+
+    /// Where the source of a build is, if it was stored.
+    pub(crate) fn source_path(&self, build: BuildId) -> PathBuf {
+        self.sources.join(format!("{build}.tar.gz"))
+    }
+
+    /// Takes the artifact of a received OCI image layout archive over.
+    pub(crate) fn keep_artifact(&self, received: &Received) -> Result<ArtifactInfo, LayoutError> {
+        let archive = File::open(received.path()).map_err(LayoutError::Read)?;
+        let limits = ImportLimits {
+            // An archive of a layout is not compressed: its blobs are no larger than it is.
+            bytes: received.size_bytes(),
+            ..ImportLimits::default()
+        };
+        let digest = self.layout.import_tar(BufReader::new(archive), limits)?;
+        Ok(ArtifactInfo {
+            digest: digest.to_string(),
+            size_bytes: self.layout.artifact_size(&digest)?,
+        })
+    }
+
+    /// What is known of an artifact, if it is here.
+    pub(crate) fn artifact(&self, digest: &Digest) -> Result<Option<ArtifactInfo>, LayoutError> {
+        if !self.layout.lists(digest)? {
+            return Ok(None);
+        }
+        Ok(Some(ArtifactInfo {
+            digest: digest.to_string(),
+            size_bytes: self.layout.artifact_size(digest)?,
+        }))
+    }
+}
+
+/// A ticket in use; dropped when the request is over.
+pub(crate) struct Claim {
+    store: Arc<BlobStore>,
+    ticket_id: String,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.store
+            .in_use
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.ticket_id);
+    }
+}

@@ -1,0 +1,160 @@
+//! What to do next for one deployment: a pure function of what is wanted and what is there.
+
+use crate::target::{Health, Observed};
+
+/// What is wanted of one deployment, and what is known about the attempts so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The newest generation.
+    pub generation: u64,
+    /// It shall be removed.
+    pub deleted: bool,
+    /// That generation was refused by the target: trying again cannot help.
+    pub refused: bool,
+    /// An older generation that was ready before, and goes on serving until the newest one is.
+    pub fallback: Option<u64>,
+}
+
+/// One step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Bring the fallback back: nothing serves, and the newest generation has yet to become ready.
+    Restore,
+    /// Apply the newest generation.
+    Apply,
+    /// The newest generation is ready (or stopped as wanted): it is the fallback of what comes next.
+    Settle,
+    /// Remove everything at the target.
+    Remove,
+    /// Nothing is left: the tombstone has done its work.
+    Forget,
+    /// Look again soon.
+    Recheck,
+}
+
+/// The steps from `observed` to `wanted`, in order. None when all is as it should be, or as good as
+/// it gets.
+#[must_use]
+pub fn plan(wanted: &Wanted, observed: &Observed) -> Vec<Action> {
+    if wanted.deleted {
+        return if observed.present {
+            vec![Action::Remove, Action::Recheck]
+        } else {
+            vec![Action::Forget]
+        };
+    }
+    let mut actions = Vec::new();
+    if observed.serving.is_none()
+        && wanted
+            .fallback
+            .is_some_and(|fallback| fallback != wanted.generation)
+    {
+        actions.push(Action::Restore);
+    }
+    if wanted.refused {
+        return actions;
+    }
+    if observed.applied != Some(wanted.generation) {
+        actions.extend([Action::Apply, Action::Recheck]);
+        return actions;
+    }
+    match observed.health {
+        Health::Ready | Health::Stopped => vec![Action::Settle],
+        Health::Progressing(_) => {
+            actions.push(Action::Recheck);
+            actions
+        }
+        Health::Failed(_) => actions,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(generation: u64) -> Wanted {
+        Wanted {
+            generation,
+            deleted: false,
+            refused: false,
+            fallback: None,
+        }
+    }
+
+    fn observed(applied: Option<u64>, serving: Option<u64>, health: Health) -> Observed {
+        Observed {
+            present: true,
+            applied,
+            serving,
+            health,
+            replicas_ready: 0,
+            objects: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_new_is_applied_and_looked_at_again() {
+        assert_eq!(
+            plan(&wanted(1), &Observed::absent()),
+            [Action::Apply, Action::Recheck]
+        );
+    }
+
+    #[test]
+    fn what_is_ready_is_settled() {
+        let there = observed(Some(2), Some(2), Health::Ready);
+        assert_eq!(plan(&wanted(2), &there), [Action::Settle]);
+        let stopped = observed(Some(2), None, Health::Stopped);
+        assert_eq!(plan(&wanted(2), &stopped), [Action::Settle]);
+    }
+
+    #[test]
+    fn what_makes_progress_is_waited_for() {
+        let there = observed(Some(2), Some(1), Health::Progressing(None));
+        assert_eq!(plan(&wanted(2), &there), [Action::Recheck]);
+    }
+
+    #[test]
+    fn what_failed_for_good_is_left_while_something_older_serves() {
+        let mut two = wanted(2);
+        two.fallback = Some(1);
+        let there = observed(Some(2), Some(1), Health::Failed("probe".into()));
+        assert_eq!(plan(&two, &there), []);
+        two.refused = true;
+        let there = observed(Some(1), Some(1), Health::Ready);
+        assert_eq!(plan(&two, &there), []);
+    }
+
+    #[test]
+    fn the_older_revision_comes_back_first_when_nothing_serves() {
+        let mut two = wanted(2);
+        two.fallback = Some(1);
+        assert_eq!(
+            plan(&two, &Observed::absent()),
+            [Action::Restore, Action::Apply, Action::Recheck]
+        );
+        two.refused = true;
+        assert_eq!(plan(&two, &Observed::absent()), [Action::Restore]);
+    }
+
+    #[test]
+    fn a_lost_generation_is_applied_again_without_a_fallback_of_itself() {
+        let mut two = wanted(2);
+        two.fallback = Some(2);
+        assert_eq!(
+            plan(&two, &Observed::absent()),
+            [Action::Apply, Action::Recheck]
+        );
+    }
+
+    #[test]
+    fn what_is_deleted_is_removed_until_nothing_is_left() {
+        let mut gone = wanted(3);
+        gone.deleted = true;
+        assert_eq!(
+            plan(&gone, &observed(Some(2), Some(2), Health::Ready)),
+            [Action::Remove, Action::Recheck]
+        );
+        assert_eq!(plan(&gone, &Observed::absent()), [Action::Forget]);
+    }
+}

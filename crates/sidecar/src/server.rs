@@ -1,0 +1,187 @@
+//! Putting the parts together: state that requests share, and the tasks that run beside them.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use nokube_keys::{SealError, SealingKey, TicketKey};
+use tokio::task::JoinSet;
+
+use crate::blobs::BlobStore;
+use crate::desired::DesiredStore;
+use crate::durable::create_private_dir;
+use crate::http;
+use crate::reconcile::{Reconciler, now_ms};
+use crate::target::Target;
+use crate::tick;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The platform answers internal calls within its own limits; this ends one that hangs.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(600);
+
+/// How a sidecar is set up.
+pub struct SidecarOptions {
+    /// Its folder: desired state, spent tickets, sources.
+    pub data_dir: PathBuf,
+    /// The OCI image layout of artifacts.
+    pub artifacts_dir: PathBuf,
+    /// Base URL of the platform's own application, for internal calls.
+    pub platform_url: String,
+    /// What callers of the API must bear; tickets are signed by a key made of it.
+    pub sidecar_token: String,
+    /// What the sidecar bears when it calls the platform.
+    pub system_token: String,
+    /// Opens tenants' secrets; base64url.
+    pub sealing_key: String,
+}
+
+/// Why a sidecar could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error("the sidecar's data folder cannot be used")]
+    Data(#[source] io::Error),
+    /// The sealing key is not one.
+    #[error("the sealing key cannot be used")]
+    Key(#[from] SealError),
+    /// A token is missing.
+    #[error("the {0} token is empty")]
+    EmptyToken(&'static str),
+    /// No HTTP client could be made.
+    #[error("no HTTP client can be made")]
+    Client(#[source] reqwest::Error),
+}
+
+/// What requests share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<DesiredStore>,
+    pub(crate) blobs: Arc<BlobStore>,
+    pub(crate) reconciler: Arc<Reconciler>,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) client: reqwest::Client,
+    pub(crate) platform_url: String,
+    pub(crate) sidecar_token: String,
+    pub(crate) system_token: String,
+    pub(crate) ticket_key: TicketKey,
+}
+
+/// A running sidecar: it converges and ticks until dropped. Serving its routers is its owner's work.
+pub struct Sidecar {
+    shared: Arc<Shared>,
+    _tasks: JoinSet<()>,
+}
+
+impl Sidecar {
+    /// Reads what was wanted and begins to converge `target` towards it. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] when the folder, the keys or the tokens cannot be used.
+    pub fn start(options: SidecarOptions, target: Arc<dyn Target>) -> Result<Self, StartError> {
+        if options.sidecar_token.is_empty() {
+            return Err(StartError::EmptyToken("sidecar"));
+        }
+        if options.system_token.is_empty() {
+            return Err(StartError::EmptyToken("system"));
+        }
+        let sealing_key = SealingKey::from_base64(&options.sealing_key)?;
+        create_private_dir(&options.data_dir).map_err(StartError::Data)?;
+        let store =
+            Arc::new(DesiredStore::open(&options.data_dir.join("apps")).map_err(StartError::Data)?);
+        let blobs = Arc::new(
+            BlobStore::open(&options.data_dir, &options.artifacts_dir).map_err(StartError::Data)?,
+        );
+        // Its calls go to the platform alone: never through a proxy that the environment names.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(StartError::Client)?;
+        let shared = Arc::new(Shared {
+            reconciler: Reconciler::new(Arc::clone(&store), Arc::clone(&target), sealing_key),
+            store,
+            blobs,
+            target,
+            client,
+            platform_url: options.platform_url.trim_end_matches('/').to_owned(),
+            ticket_key: TicketKey::from_sidecar_token(&options.sidecar_token),
+            sidecar_token: options.sidecar_token,
+            system_token: options.system_token,
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&shared.reconciler).run());
+        tasks.spawn(tick::run(
+            shared.client.clone(),
+            format!("{}/internal/tick", shared.platform_url),
+            shared.system_token.clone(),
+        ));
+        tasks.spawn(keep_house(Arc::clone(&shared)));
+        Ok(Self {
+            shared,
+            _tasks: tasks,
+        })
+    }
+
+    /// The API for callers with the token, `/healthz` and `/readyz`.
+    pub fn api_router(&self) -> Router {
+        http::api(&self.shared)
+    }
+
+    /// The blob store, for holders of tickets.
+    pub fn blob_router(&self) -> Router {
+        http::blobs(&self.shared)
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.shared.reconciler.stop();
+    }
+}
+
+impl Shared {
+    /// Runs `work` where it may block on the disk.
+    pub(crate) async fn on_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&DesiredStore) -> T + Send + 'static,
+    ) -> Result<T, http::Problem> {
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || work(&store))
+            .await
+            .map_err(|_| http::Problem::Internal)
+    }
+
+    /// Runs `work` where it may block on the disk.
+    pub(crate) async fn on_blobs<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&BlobStore) -> T + Send + 'static,
+    ) -> Result<T, http::Problem> {
+        let blobs = Arc::clone(&self.blobs);
+        tokio::task::spawn_blocking(move || work(&blobs))
+            .await
+            .map_err(|_| http::Problem::Internal)
+    }
+}
+
+/// Forgets tombstones and tickets whose time is over.
+async fn keep_house(shared: Arc<Shared>) {
+    loop {
+        let now_ms = now_ms();
+        let store = shared.on_store(move |store| store.purge(now_ms)).await;
+        let blobs = shared
+            .on_blobs(move |blobs| blobs.spent().purge(now_ms / 1000))
+            .await;
+        for error in [store, blobs]
+            .into_iter()
+            .filter_map(|outcome| outcome.ok()?.err())
+        {
+            tracing::warn!(%error, "housekeeping");
+        }
+        tokio::time::sleep(HOUSEKEEPING_EVERY).await;
+    }
+}

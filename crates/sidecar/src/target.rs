@@ -1,0 +1,139 @@
+//! What the sidecar needs of a place where applications run.
+//!
+//! The same trait fits an engine on this machine (where `apply` does the work and `observe` reads
+//! memory) and a cluster (where `apply` submits objects and `observe` reads a watch's cache).
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use nokube_api::logs::LogPage;
+use nokube_api::sidecar::AppSpec;
+use nokube_keys::Secret;
+
+/// A place where applications run.
+///
+/// For one deployment the sidecar calls [`Target::apply`], [`Target::remove`] and
+/// [`Target::observe`] one after another, never at once; for different deployments at once. Each is
+/// idempotent. The future of `apply` is dropped when something newer is wanted: whatever it had
+/// begun is taken over by the next call.
+#[async_trait]
+pub trait Target: Send + Sync + 'static {
+    /// Called once before anything else, with everything that was wanted when the sidecar last
+    /// stopped, so that requests for those applications can wait instead of being refused.
+    async fn adopt(&self, _apps: &[AppSpec]) {}
+
+    /// Makes `app` so, or submits it; also when `app.desired` is stopped. What was served before
+    /// keeps serving until the new revision is ready, and for good if it never is.
+    ///
+    /// # Errors
+    /// [`TargetError::Refused`] when trying the same again cannot help, [`TargetError::Unavailable`]
+    /// when it may.
+    async fn apply(
+        &self,
+        app: &AppSpec,
+        secrets: &BTreeMap<String, Secret>,
+    ) -> Result<(), TargetError>;
+
+    /// Removes everything that was made for the deployment, its stored data included. Returning is
+    /// no promise that it is gone: [`Target::observe`] says so.
+    ///
+    /// # Errors
+    /// As for [`Target::apply`].
+    async fn remove(&self, app: &AppSpec) -> Result<(), TargetError>;
+
+    /// What there is of the deployment now.
+    ///
+    /// # Errors
+    /// [`TargetError::Unavailable`] when that cannot be known.
+    async fn observe(&self, app: &AppSpec) -> Result<Observed, TargetError>;
+
+    /// Where the application answers once it is ready, when its exposure gives it an address.
+    fn access_url(&self, app: &AppSpec) -> Option<String>;
+
+    /// A piece of the application's log after `cursor` (`None`: from the oldest line kept).
+    ///
+    /// # Errors
+    /// [`TargetError::Unavailable`] when it cannot be read, [`TargetError::Refused`] for a cursor
+    /// that was never given out.
+    async fn logs(
+        &self,
+        app: &AppSpec,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<LogPage, TargetError>;
+
+    /// Waits for the next change that did not come from the sidecar itself (an engine restarted, an
+    /// object changed). Called in a loop by one task; may be dropped while it waits.
+    async fn next_event(&self) -> TargetEvent;
+
+    /// Whether the target can be worked with, for `/readyz`.
+    async fn is_ready(&self) -> bool {
+        true
+    }
+}
+
+/// Something at the target changed by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetEvent {
+    /// About one deployment.
+    App(String),
+    /// About all of them.
+    Everything,
+}
+
+/// What a target has of one deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Anything at all is left of it: objects, files, data.
+    pub present: bool,
+    /// The generation that was applied last and is still known to the target.
+    pub applied: Option<u64>,
+    /// The generation whose revision answers requests.
+    pub serving: Option<u64>,
+    /// How the applied generation is.
+    pub health: Health,
+    /// Copies of the applied generation that answer.
+    pub replicas_ready: u32,
+    /// Kinds of the objects that were made.
+    pub objects: Vec<String>,
+}
+
+impl Observed {
+    /// Nothing is there.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self {
+            present: false,
+            applied: None,
+            serving: None,
+            health: Health::Progressing(None),
+            replicas_ready: 0,
+            objects: Vec::new(),
+        }
+    }
+}
+
+/// How an applied generation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Not there yet; with what it waits for.
+    Progressing(Option<String>),
+    /// It answers.
+    Ready,
+    /// It will not come up by itself; with the reason.
+    Failed(String),
+    /// Stopped, as wanted.
+    Stopped,
+}
+
+/// Why a target could not do what was asked. The texts are for the application's owner: no paths of
+/// the platform, no secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The same again would fail again: the artifact or the configuration has to change.
+    #[error("{0}")]
+    Refused(String),
+    /// It may go well later.
+    #[error("{0}")]
+    Unavailable(String),
+}

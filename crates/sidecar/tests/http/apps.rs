@@ -1,0 +1,301 @@
+//! `/v1/apps` over HTTP, with a fake target: what is told is kept, and converged to.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::support::{APP_ID, FakePlatform, FakeTarget, Running, SEALING_KEY, spec};
+use nokube_api::sidecar::AppPhase;
+use nokube_keys::{SealingKey, Secret};
+use nokube_sidecar::{Health, TargetError};
+use serde_json::json;
+
+/// No platform answers there: the sidecar must not mind.
+const NO_PLATFORM: &str = "http://127.0.0.1:9";
+
+async fn started(target: &Arc<FakeTarget>) -> (Running, tempfile::TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let running = Running::start(data.path(), target, NO_PLATFORM).await;
+    (running, data)
+}
+
+#[tokio::test]
+async fn an_app_that_was_put_runs_and_its_secrets_arrive_opened() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    let mut app = spec(1);
+    let sealed = SealingKey::from_base64(SEALING_KEY).unwrap().seal(
+        &Secret::new("s3cret".into()),
+        &format!("{APP_ID}/API_KEY"),
+        [1; 24],
+    );
+    app["sealed_secrets"] = json!({ "API_KEY": sealed });
+    let (status, body) = sidecar.put(&app).await;
+    assert_eq!((status, body["phase"].as_str()), (202, Some("pending")));
+    let status = sidecar
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    assert_eq!((status.generation, status.replicas_ready), (1, 1));
+    assert_eq!(status.access_url.as_deref(), Some("http://api.localhost/"));
+    assert_eq!(target.secrets.lock().unwrap()["API_KEY"], "s3cret");
+    let (_, list) = sidecar.get("/v1/apps").await;
+    assert_eq!(list["apps"][0]["deployment_id"], APP_ID);
+}
+
+#[tokio::test]
+async fn a_secret_of_another_place_fails_the_deployment_with_its_name() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    let mut app = spec(1);
+    let sealed = SealingKey::from_base64(SEALING_KEY).unwrap().seal(
+        &Secret::new("s3cret".into()),
+        "other/API_KEY",
+        [1; 24],
+    );
+    app["sealed_secrets"] = json!({ "API_KEY": sealed });
+    sidecar.put(&app).await;
+    let status = sidecar
+        .wait_for(|status| status.phase == AppPhase::Failed)
+        .await;
+    assert!(status.message.unwrap().contains("API_KEY"));
+}
+
+#[tokio::test]
+async fn callers_without_the_token_are_refused_and_learn_nothing() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    for path in [
+        "/v1/apps",
+        "/v1/apps/x",
+        "/v1/apps/x/logs",
+        "/v1/artifacts/x",
+    ] {
+        for token in [None, Some("other"), Some("")] {
+            let mut request = sidecar.client.get(format!("{}{path}", sidecar.url));
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 401, "{path}");
+            assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        }
+    }
+    for path in ["/healthz", "/readyz"] {
+        let answer = sidecar
+            .client
+            .get(format!("{}{path}", sidecar.url))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn faults_are_refused_all_at_once_and_nothing_is_kept() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    let mut app = spec(1);
+    app["owner"] = json!("../x");
+    app["digest"] = json!("latest");
+    let (status, body) = sidecar.put(&app).await;
+    assert_eq!(status, 422);
+    assert_eq!(body["errors"].as_array().unwrap().len(), 2);
+    let (status, _) = sidecar
+        .call(
+            sidecar
+                .client
+                .put(format!("{}/v1/apps/{APP_ID}", sidecar.url))
+                .body("{"),
+        )
+        .await;
+    assert_eq!(status, 400);
+    assert_eq!(sidecar.get(&format!("/v1/apps/{APP_ID}")).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_older_generation_is_a_conflict_and_the_same_again_is_not() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    assert_eq!(sidecar.put(&spec(2)).await.0, 202);
+    assert_eq!(sidecar.put(&spec(2)).await.0, 202);
+    assert_eq!(sidecar.put(&spec(1)).await.0, 409);
+}
+
+#[tokio::test]
+async fn what_the_target_cannot_do_now_is_tried_again() {
+    let target = Arc::new(FakeTarget::default());
+    let unavailable = || TargetError::Unavailable("busy".into());
+    *target.faults.lock().unwrap() = vec![unavailable(), unavailable()];
+    let (sidecar, _data) = started(&target).await;
+    sidecar.put(&spec(1)).await;
+    sidecar
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    assert_eq!(*target.applied.lock().unwrap(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn what_the_target_refuses_fails_and_the_next_generation_runs() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    sidecar.put(&spec(1)).await;
+    sidecar
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    *target.faults.lock().unwrap() = vec![TargetError::Refused("no such import".into())];
+    sidecar.put(&spec(2)).await;
+    let status = sidecar
+        .wait_for(|status| status.phase == AppPhase::Failed)
+        .await;
+    assert_eq!(status.generation, 2);
+    assert_eq!(status.message.as_deref(), Some("no such import"));
+    assert_eq!(target.apps.lock().unwrap()[APP_ID].serving, Some(1));
+    sidecar.put(&spec(3)).await;
+    sidecar
+        .wait_for(|status| status.generation == 3 && status.phase == AppPhase::Running)
+        .await;
+}
+
+#[tokio::test]
+async fn a_newer_generation_does_not_wait_for_one_that_hangs() {
+    let target = Arc::new(FakeTarget::default());
+    *target.hangs.lock().unwrap() = true;
+    let (sidecar, _data) = started(&target).await;
+    sidecar.put(&spec(1)).await;
+    sidecar
+        .wait_for(|status| status.phase == AppPhase::Deploying)
+        .await;
+    *target.hangs.lock().unwrap() = false;
+    sidecar.put(&spec(2)).await;
+    sidecar
+        .wait_for(|status| status.generation == 2 && status.phase == AppPhase::Running)
+        .await;
+}
+
+#[tokio::test]
+async fn everything_is_back_after_a_restart_on_an_empty_target() {
+    let data = tempfile::tempdir().unwrap();
+    let target = Arc::new(FakeTarget::default());
+    let first = Running::start(data.path(), &target, NO_PLATFORM).await;
+    first.put(&spec(1)).await;
+    first
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    drop(first);
+    let emptied = Arc::new(FakeTarget::default());
+    let second = Running::start(data.path(), &emptied, NO_PLATFORM).await;
+    second
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    assert_eq!(*emptied.adopted.lock().unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn the_revision_that_served_comes_back_while_the_wanted_one_fails() {
+    let data = tempfile::tempdir().unwrap();
+    let target = Arc::new(FakeTarget::default());
+    let first = Running::start(data.path(), &target, NO_PLATFORM).await;
+    first.put(&spec(1)).await;
+    first
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    // Settling is written after it is seen to run.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    *target.faults.lock().unwrap() = vec![TargetError::Refused("bad".into())];
+    first.put(&spec(2)).await;
+    first
+        .wait_for(|status| status.phase == AppPhase::Failed)
+        .await;
+    drop(first);
+    let emptied = Arc::new(FakeTarget::default());
+    let second = Running::start(data.path(), &emptied, NO_PLATFORM).await;
+    second
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    assert_eq!(*emptied.applied.lock().unwrap(), [1, 2]);
+}
+
+#[tokio::test]
+async fn what_vanishes_at_the_target_is_applied_again() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    sidecar.put(&spec(1)).await;
+    sidecar
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    target.apps.lock().unwrap().clear();
+    target.changed.notify_one();
+    for _ in 0..500 {
+        if target.apps.lock().unwrap().contains_key(APP_ID) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not applied again");
+}
+
+#[tokio::test]
+async fn what_stops_being_ready_is_not_called_running() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    sidecar.put(&spec(1)).await;
+    sidecar
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    if let Some(app) = target.apps.lock().unwrap().get_mut(APP_ID) {
+        app.health = Health::Progressing(Some("restarting".into()));
+    }
+    target.changed.notify_one();
+    sidecar
+        .wait_for(|status| status.phase == AppPhase::Deploying)
+        .await;
+}
+
+#[tokio::test]
+async fn a_deleted_app_is_gone_and_stays_gone() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    sidecar.put(&spec(1)).await;
+    sidecar
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    let path = format!("/v1/apps/{APP_ID}");
+    let delete = || sidecar.client.delete(format!("{}{path}", sidecar.url));
+    assert_eq!(sidecar.call(delete()).await.0, 202);
+    for _ in 0..500 {
+        if sidecar.get(&path).await.0 == 404 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(sidecar.call(delete()).await.0, 404);
+    assert!(target.apps.lock().unwrap().is_empty());
+    assert_eq!(sidecar.put(&spec(2)).await.0, 409);
+}
+
+#[tokio::test]
+async fn logs_are_the_targets_and_a_bad_cursor_is_said() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    sidecar.put(&spec(1)).await;
+    let path = format!("/v1/apps/{APP_ID}/logs");
+    assert_eq!(sidecar.get(&path).await.1["cursor"], "1");
+    assert_eq!(sidecar.get(&format!("{path}?cursor=bad")).await.0, 400);
+}
+
+#[tokio::test]
+async fn the_platform_is_ticked_at_once_and_goes_on_being() {
+    let platform = Arc::new(FakePlatform::default());
+    let url = platform.serve().await;
+    let data = tempfile::tempdir().unwrap();
+    let target = Arc::new(FakeTarget::default());
+    let _sidecar = Running::start(data.path(), &target, &url).await;
+    for _ in 0..300 {
+        if platform.ticks.load(Ordering::Relaxed) >= 2 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not ticked twice within three seconds");
+}

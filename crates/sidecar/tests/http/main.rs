@@ -1,0 +1,7 @@
+//! The sidecar over real HTTP, between a fake target and a fake platform.
+
+#![expect(clippy::unwrap_used, reason = "a failure is what a test is for")]
+
+mod apps;
+mod blobs;
+mod support;

@@ -1,0 +1,244 @@
+//! A fake target, a fake platform and a sidecar between them, over real HTTP.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use nokube_api::logs::LogPage;
+use nokube_api::sidecar::{AppSpec, AppStatus, DesiredState};
+use nokube_keys::Secret;
+use nokube_sidecar::{Health, Observed, Sidecar, SidecarOptions, Target, TargetError, TargetEvent};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+pub(crate) const SIDECAR_TOKEN: &str = "sidecar-token";
+pub(crate) const SYSTEM_TOKEN: &str = "system-token";
+/// 32 zero bytes.
+pub(crate) const SEALING_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+pub(crate) const APP_ID: &str = "01940000-0000-7000-8000-000000000001";
+
+/// A target in memory. Its state outlives the sidecar, as a cluster's does.
+#[derive(Default)]
+pub(crate) struct FakeTarget {
+    pub(crate) apps: Mutex<HashMap<String, FakeApp>>,
+    /// What the next calls of `apply` answer, before they do as they are told.
+    pub(crate) faults: Mutex<Vec<TargetError>>,
+    /// While set, `apply` never returns.
+    pub(crate) hangs: Mutex<bool>,
+    pub(crate) applied: Mutex<Vec<u64>>,
+    pub(crate) secrets: Mutex<BTreeMap<String, String>>,
+    pub(crate) adopted: Mutex<Vec<u64>>,
+    pub(crate) changed: Notify,
+}
+
+#[derive(Clone)]
+pub(crate) struct FakeApp {
+    pub(crate) generation: u64,
+    pub(crate) serving: Option<u64>,
+    pub(crate) health: Health,
+}
+
+#[async_trait]
+impl Target for FakeTarget {
+    async fn adopt(&self, apps: &[AppSpec]) {
+        *self.adopted.lock().unwrap() = apps.iter().map(|app| app.generation).collect();
+    }
+
+    async fn apply(
+        &self,
+        app: &AppSpec,
+        secrets: &BTreeMap<String, Secret>,
+    ) -> Result<(), TargetError> {
+        self.applied.lock().unwrap().push(app.generation);
+        if *self.hangs.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
+        if let Some(fault) = self.faults.lock().unwrap().pop() {
+            return Err(fault);
+        }
+        *self.secrets.lock().unwrap() = secrets
+            .iter()
+            .map(|(name, secret)| (name.clone(), secret.expose().to_owned()))
+            .collect();
+        let running = app.desired == DesiredState::Running;
+        self.apps.lock().unwrap().insert(
+            app.deployment_id.clone(),
+            FakeApp {
+                generation: app.generation,
+                serving: running.then_some(app.generation),
+                health: if running {
+                    Health::Ready
+                } else {
+                    Health::Stopped
+                },
+            },
+        );
+        Ok(())
+    }
+
+    async fn remove(&self, app: &AppSpec) -> Result<(), TargetError> {
+        self.apps.lock().unwrap().remove(&app.deployment_id);
+        Ok(())
+    }
+
+    async fn observe(&self, app: &AppSpec) -> Result<Observed, TargetError> {
+        let apps = self.apps.lock().unwrap();
+        Ok(apps
+            .get(&app.deployment_id)
+            .map_or_else(Observed::absent, |there| Observed {
+                present: true,
+                applied: Some(there.generation),
+                serving: there.serving,
+                health: there.health.clone(),
+                replicas_ready: u32::from(there.serving.is_some()),
+                objects: vec!["Application".to_owned()],
+            }))
+    }
+
+    fn access_url(&self, app: &AppSpec) -> Option<String> {
+        Some(format!("http://{}.localhost/", app.service))
+    }
+
+    async fn logs(
+        &self,
+        _app: &AppSpec,
+        cursor: Option<&str>,
+        _limit: usize,
+    ) -> Result<LogPage, TargetError> {
+        match cursor {
+            Some("bad") => Err(TargetError::Refused("not a cursor".to_owned())),
+            _ => Ok(LogPage {
+                lines: Vec::new(),
+                cursor: "1".to_owned(),
+                complete: false,
+            }),
+        }
+    }
+
+    async fn next_event(&self) -> TargetEvent {
+        self.changed.notified().await;
+        TargetEvent::Everything
+    }
+}
+
+/// What the platform heard.
+#[derive(Default)]
+pub(crate) struct FakePlatform {
+    pub(crate) ticks: AtomicUsize,
+    pub(crate) sources: Mutex<Vec<Value>>,
+    pub(crate) down: Mutex<bool>,
+}
+
+impl FakePlatform {
+    pub(crate) async fn serve(self: &Arc<Self>) -> String {
+        let router = Router::new()
+            .route("/internal/tick", post(tick))
+            .route("/internal/builds/{id}/source", post(source))
+            .with_state(Arc::clone(self));
+        serve(router).await
+    }
+}
+
+async fn tick(State(platform): State<Arc<FakePlatform>>, headers: HeaderMap) -> StatusCode {
+    assert_eq!(headers["authorization"], format!("Bearer {SYSTEM_TOKEN}"));
+    platform.ticks.fetch_add(1, Ordering::Relaxed);
+    StatusCode::NO_CONTENT
+}
+
+async fn source(
+    State(platform): State<Arc<FakePlatform>>,
+    headers: HeaderMap,
+    axum::extract::Path(id): axum::extract::Path<String>,
+    axum::Json(body): axum::Json<Value>,
+) -> (StatusCode, axum::Json<Value>) {
+    assert_eq!(headers["authorization"], format!("Bearer {SYSTEM_TOKEN}"));
+    if *platform.down.lock().unwrap() {
+        return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({})));
+    }
+    platform.sources.lock().unwrap().push(body);
+    (StatusCode::ACCEPTED, axum::Json(json!({ "build_id": id })))
+}
+
+pub(crate) async fn serve(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+/// A sidecar over HTTP.
+pub(crate) struct Running {
+    pub(crate) url: String,
+    pub(crate) client: reqwest::Client,
+    _sidecar: Sidecar,
+}
+
+impl Running {
+    pub(crate) async fn start(data: &Path, target: &Arc<FakeTarget>, platform_url: &str) -> Self {
+        let options = SidecarOptions {
+            data_dir: data.join("sidecar"),
+            artifacts_dir: data.join("artifacts"),
+            platform_url: platform_url.to_owned(),
+            sidecar_token: SIDECAR_TOKEN.to_owned(),
+            system_token: SYSTEM_TOKEN.to_owned(),
+            sealing_key: SEALING_KEY.to_owned(),
+        };
+        let target: Arc<dyn Target> = Arc::<FakeTarget>::clone(target);
+        let sidecar = Sidecar::start(options, target).unwrap();
+        let url = serve(sidecar.api_router().merge(sidecar.blob_router())).await;
+        Self {
+            url,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            _sidecar: sidecar,
+        }
+    }
+
+    pub(crate) async fn put(&self, spec: &Value) -> (u16, Value) {
+        let id = spec["deployment_id"].as_str().unwrap().to_owned();
+        self.call(
+            self.client
+                .put(format!("{}/v1/apps/{id}", self.url))
+                .json(spec),
+        )
+        .await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        self.call(self.client.get(format!("{}{path}", self.url)))
+            .await
+    }
+
+    pub(crate) async fn call(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+        let answer = request.bearer_auth(SIDECAR_TOKEN).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    /// Waits until the app's status is as `wanted` finds it.
+    pub(crate) async fn wait_for(&self, wanted: impl Fn(&AppStatus) -> bool) -> AppStatus {
+        for _ in 0..500 {
+            let (_, body) = self.get(&format!("/v1/apps/{APP_ID}")).await;
+            if let Ok(status) = serde_json::from_value::<AppStatus>(body)
+                && wanted(&status)
+            {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not within five seconds");
+    }
+}
+
+/// An ordinary spec of a generation.
+pub(crate) fn spec(generation: u64) -> Value {
+    let text = include_str!("spec.json").replace("\"GENERATION\"", &generation.to_string());
+    serde_json::from_str(&text).unwrap()
+}

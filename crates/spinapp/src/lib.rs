@@ -1,0 +1,25 @@
+//! What a Spin application is: text in, types out, no I/O.
+//!
+//! - [`manifest`]: a `spin.toml` of version 2, with every fault of it at once;
+//! - [`locked`]: the locked application, the JSON that an OCI artifact carries and the engine runs;
+//! - [`variables`]: templates (`{{ name }}`) and where values come from;
+//! - [`outbound`]: the patterns of `allowed_outbound_hosts`;
+//! - [`routes`]: which component answers a path;
+//! - [`runtime_config`]: the runtime configuration file.
+//!
+//! Used by the engine, the runner, the packer and the command line. Where Spin's documentation is
+//! silent, the behaviour of Spin 4.1 itself was followed; what we do not run is refused by name.
+
+mod fault;
+mod ids;
+pub mod locked;
+pub mod manifest;
+pub mod outbound;
+pub mod routes;
+pub mod runtime_config;
+mod tree;
+pub mod variables;
+
+pub use fault::{Fault, Faults};
+pub use locked::LockedApp;
+pub use manifest::Manifest;

@@ -1,0 +1,293 @@
+//! A platform that a test starts, kills and starts again.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::api::Api;
+
+/// A start on a busy two-core machine that compiles every component anew.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// A `nokube up` with its data folder.
+pub struct Platform {
+    data: TempDir,
+    child: Child,
+    ready: Value,
+    extra_args: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Platform {
+    /// Starts one in a new folder.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with more arguments for `nokube up`.
+    #[must_use]
+    pub fn start_with(extra_args: &[&str]) -> Self {
+        Self::start_in_environment(extra_args, &[])
+    }
+
+    /// Starts one that dies of SIGKILL when it reaches a point of `nokube_faults` for the first time.
+    #[must_use]
+    pub fn start_to_crash_at(point: &str) -> Self {
+        let marker =
+            std::env::temp_dir().join(format!("nokube-crash-{}-{point}", std::process::id()));
+        let _ = std::fs::remove_file(&marker);
+        let marker = marker.display().to_string();
+        Self::start_in_environment(
+            &[],
+            &[("NOKUBE_CRASH_AT", point), ("NOKUBE_CRASH_MARKER", &marker)],
+        )
+    }
+
+    fn start_in_environment(extra_args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let data = tempfile::Builder::new()
+            .prefix("nokube-test-")
+            .tempdir()
+            .expect("a folder for the test's data");
+        let extra_args: Vec<String> = extra_args.iter().map(|arg| (*arg).to_owned()).collect();
+        let environment: Vec<(String, String)> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (child, ready) = spawn(data.path(), "127.0.0.1:0", &extra_args, &environment);
+        Self {
+            data,
+            child,
+            ready,
+            extra_args,
+            environment,
+        }
+    }
+
+    /// Base address, such as `http://127.0.0.1:41234`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.ready["url"]
+            .as_str()
+            .expect("the ready file names the address")
+    }
+
+    /// The one-time setup code.
+    #[must_use]
+    pub fn setup_code(&self) -> &str {
+        self.ready["setup_code"]
+            .as_str()
+            .expect("the ready file names the setup code")
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Process id of `nokube up`.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A client of this platform that is not signed in.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        Api::new(self.url())
+    }
+
+    /// `kill -9`, at once.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again on the same port with the same data.
+    pub fn start_again(&mut self) {
+        let listen = self.url().trim_start_matches("http://").to_owned();
+        let (child, ready) = spawn(
+            self.data.path(),
+            &listen,
+            &self.extra_args,
+            &self.environment,
+        );
+        self.child = child;
+        self.ready = ready;
+    }
+
+    /// Waits until it has died by itself.
+    ///
+    /// # Panics
+    /// When it lives on for a minute: the point it was to die at was never reached.
+    pub async fn wait_for_crash(&mut self) {
+        let child = &mut self.child;
+        let gone =
+            || std::future::ready(child.try_wait().expect("a child can be asked").map(|_| ()));
+        crate::wait::until(
+            "the platform to reach its crash point",
+            Duration::from_secs(60),
+            gone,
+        )
+        .await;
+    }
+
+    /// Ctrl-C; gives the exit code.
+    pub fn interrupt(&mut self) -> Option<i32> {
+        let status = Command::new("kill")
+            .args(["-INT", &self.pid().to_string()])
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "the platform could not be interrupted"
+        );
+        self.child.wait().expect("a child can be waited for").code()
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.data.path().join("test-output.log"))
+                .unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(60).collect();
+            #[expect(
+                clippy::print_stderr,
+                reason = "a failed test shows what the platform said"
+            )]
+            for line in tail.iter().rev() {
+                eprintln!("platform: {line}");
+            }
+        }
+    }
+}
+
+/// The repository's top folder.
+#[must_use]
+pub fn repository_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ has a parent")
+        .to_owned()
+}
+
+/// The `nokube` program.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn nokube() -> PathBuf {
+    let path = std::env::var_os("NOKUBE_BIN").map_or_else(
+        || repository_root().join("target/release/nokube"),
+        PathBuf::from,
+    );
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo xtask build` first",
+        path.display()
+    );
+    path
+}
+
+fn spawn(
+    data: &Path,
+    listen: &str,
+    extra_args: &[String],
+    environment: &[(String, String)],
+) -> (Child, Value) {
+    let ready_file = data.join("ready.json");
+    let _ = std::fs::remove_file(&ready_file);
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(data.join("test-output.log"))
+        .expect("the test's data folder is writable");
+    take_compiled_components(&data.join("data"));
+    let mut command = Command::new(nokube());
+    command
+        .arg("up")
+        .args(["--listen", listen, "--data-dir"])
+        .arg(data.join("data"))
+        .arg("--manifest")
+        .arg(repository_root().join("spin.toml"))
+        .arg("--ready-file")
+        .arg(&ready_file)
+        .args(extra_args)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a file can be shared"))
+        .stderr(log);
+    if let Some(toolchain) = toolchain_file() {
+        command.arg("--toolchain").arg(toolchain);
+    }
+    let mut child = command.spawn().expect("nokube starts");
+    let began = Instant::now();
+    loop {
+        if let Some(ready) = std::fs::read(&ready_file)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+        {
+            keep_compiled_components(&data.join("data"));
+            return (child, ready);
+        }
+        let gone = child.try_wait().expect("a child can be asked");
+        if gone.is_some() || began.elapsed() > START_LIMIT {
+            let _ = child.kill();
+            let log = std::fs::read_to_string(data.join("test-output.log")).unwrap_or_default();
+            panic!("the platform did not start ({gone:?}):\n{log}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What `cargo xtask` found out about the WebAssembly toolchain, for builds in the sandbox.
+fn toolchain_file() -> Option<PathBuf> {
+    std::env::var_os("NOKUBE_TOOLCHAIN")
+        .map(PathBuf::from)
+        .filter(|path| path.is_file())
+}
+
+/// Compiled components of earlier tests, by content: compiling the platform takes longer than most tests.
+fn compiled_components() -> PathBuf {
+    repository_root().join("target/test-cache")
+}
+
+fn take_compiled_components(data: &Path) {
+    let cache = data.join("cache");
+    if cache.exists() || !compiled_components().is_dir() {
+        return;
+    }
+    for folder in [data, &cache] {
+        std::fs::create_dir_all(folder).expect("the test's data folder is writable");
+        std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .expect("the test's data folder is ours");
+    }
+    copy_files(&compiled_components(), &cache);
+}
+
+fn keep_compiled_components(data: &Path) {
+    std::fs::create_dir_all(compiled_components()).expect("target/ is writable");
+    copy_files(&data.join("cache"), &compiled_components());
+}
+
+/// Copies what is not there yet; each file appears whole, since tests run at once.
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from)
+        .expect("a folder of compiled components")
+        .flatten()
+    {
+        let target = to.join(entry.file_name());
+        if target.exists() || !entry.path().is_file() {
+            continue;
+        }
+        let temporary = tempfile::NamedTempFile::new_in(to).expect("the folder is writable");
+        std::fs::copy(entry.path(), temporary.path()).expect("a file can be copied");
+        // Another test may have been faster with the same content.
+        let _ = temporary.persist(target);
+    }
+}

@@ -1,0 +1,212 @@
+//! The platform killed (`kill -9`) between any two steps of the main job and started again: nothing
+//! acknowledged is lost, each build ends, and what ran is served again without a user's request.
+
+use std::time::Duration;
+
+use nokube_tests::api::Api;
+use nokube_tests::platform::Platform;
+use nokube_tests::repository::Repository;
+use nokube_tests::wait::until;
+use serde_json::json;
+
+const RECOVERY: Duration = Duration::from_secs(60);
+
+fn site(text: &str) -> Repository {
+    Repository::of_files("site", &[("index.html", text.as_bytes())])
+}
+
+/// The address answers this text, by itself, soon after the start.
+async fn serves(api: &Api, url: &str, text: &str) {
+    until(&format!("{url} to serve {text:?}"), RECOVERY, || async {
+        api.visit(url, "/")
+            .await
+            .ok()
+            .filter(|answer| answer.text == text)
+            .map(|_| ())
+    })
+    .await;
+}
+
+/// Builds while the platform dies at `point`; the build must succeed after the restart all the same.
+async fn a_build_survives_a_crash_at(point: &str) {
+    let mut platform = Platform::start_to_crash_at(point);
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let project = api.create_project("shop").await;
+    let repository = site("kept");
+    let id = api
+        .start_build(project, "web", &repository.file_url())
+        .await;
+    platform.wait_for_crash().await;
+    platform.start_again();
+    let api = platform.api().with_token(api.token().expect("signed in"));
+    let build = api.wait_for_build(&id).await;
+    assert_eq!(
+        build["status"],
+        "success",
+        "{build}\n{}",
+        api.build_log(&id).await
+    );
+    let request = json!({ "project_id": project, "service_name": "web", "build_id": id });
+    let url = api.deploy(&request).await["access_url"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    serves(&api, &url, "kept").await;
+}
+
+#[tokio::test]
+async fn a_build_survives_a_crash_when_it_was_leased() {
+    a_build_survives_a_crash_at("runner.leased").await;
+}
+
+#[tokio::test]
+async fn a_build_survives_a_crash_during_clone() {
+    a_build_survives_a_crash_at("runner.cloning").await;
+}
+
+#[tokio::test]
+async fn a_build_survives_a_crash_during_packing() {
+    a_build_survives_a_crash_at("runner.packing").await;
+}
+
+#[tokio::test]
+async fn a_build_survives_a_crash_before_its_result_is_told() {
+    a_build_survives_a_crash_at("runner.before_result").await;
+}
+
+#[tokio::test]
+async fn a_build_survives_a_crash_while_its_artifact_is_stored() {
+    a_build_survives_a_crash_at("sidecar.artifact_received").await;
+}
+
+#[tokio::test]
+async fn a_build_that_was_acknowledged_survives_a_kill_at_once() {
+    let mut platform = Platform::start();
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let project = api.create_project("shop").await;
+    let repository = site("kept");
+    let id = api
+        .start_build(project, "web", &repository.file_url())
+        .await;
+    platform.kill();
+    platform.start_again();
+    let api = platform.api().with_token(api.token().expect("signed in"));
+    assert_eq!(api.wait_for_build(&id).await["status"], "success");
+}
+
+/// Deploys while the platform dies at `point`. Whether the request was answered or not, the recorded
+/// deployment must come up after the restart.
+async fn a_deployment_survives_a_crash_at(point: &str) {
+    let mut platform = Platform::start_to_crash_at(point);
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let project = api.create_project("shop").await;
+    let repository = site("kept");
+    let build = api.build(project, "web", &repository.file_url()).await;
+    let request = json!({
+        "project_id": project, "service_name": "web", "build_id": build["build_id"],
+        "secrets": { "API_KEY": "sealed" },
+    });
+    let post = api.request(reqwest::Method::POST, "/deploy").json(&request);
+    // The crash may come before the answer: that is the point of the test.
+    let _ = api.try_send(post).await;
+    platform.wait_for_crash().await;
+    platform.start_again();
+    let api = platform.api().with_token(api.token().expect("signed in"));
+    let listed = api
+        .get(&format!("/deployments?project_id={project}"))
+        .await
+        .expect(200);
+    let deployment = &listed["data"][0];
+    let id = deployment["deployment_id"]
+        .as_str()
+        .expect("the deployment was recorded before the hand-over");
+    let running = api.wait_until_running(id, 1).await;
+    serves(
+        &api,
+        running["access_url"].as_str().expect("an address"),
+        "kept",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_deployment_survives_a_crash_after_its_row_was_written() {
+    a_deployment_survives_a_crash_at("sidecar.app_received").await;
+}
+
+#[tokio::test]
+async fn a_deployment_survives_a_crash_during_hand_over() {
+    a_deployment_survives_a_crash_at("sidecar.app_stored").await;
+}
+
+#[tokio::test]
+async fn a_deployment_survives_a_crash_before_the_tenants_process_knows_it() {
+    a_deployment_survives_a_crash_at("target.prepared").await;
+}
+
+#[tokio::test]
+async fn the_new_revision_is_served_after_a_crash_while_the_old_one_drains() {
+    let mut platform = Platform::start_to_crash_at("tenants.draining");
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let project = api.create_project("shop").await;
+    let repository = site("one");
+    let build = api.build(project, "web", &repository.file_url()).await;
+    let first =
+        json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
+    let url = api.deploy(&first).await["access_url"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    serves(&api, &url, "one").await;
+    repository.write("index.html", b"two");
+    let _commit = repository.commit("two");
+    let build = api.build(project, "web", &repository.file_url()).await;
+    let second =
+        json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
+    let accepted = api.post("/deploy", &second).await.expect(202);
+    platform.wait_for_crash().await;
+    platform.start_again();
+    let api = platform.api().with_token(api.token().expect("signed in"));
+    serves(&api, &url, "two").await;
+    api.wait_until_running(accepted["deployment_id"].as_str().expect("an id"), 2)
+        .await;
+}
+
+#[tokio::test]
+async fn running_applications_and_sessions_are_back_after_a_kill_and_a_ctrl_c() {
+    let mut platform = Platform::start();
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let project = api.create_project("shop").await;
+    let repository = site("kept");
+    let build = api.build(project, "web", &repository.file_url()).await;
+    let request =
+        json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
+    let url = api.deploy(&request).await["access_url"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    platform.kill();
+    platform.start_again();
+    let api = platform.api().with_token(api.token().expect("signed in"));
+    serves(&api, &url, "kept").await;
+    assert_eq!(platform.interrupt(), Some(0), "Ctrl-C ends it cleanly");
+    platform.start_again();
+    let api = platform.api().with_token(api.token().expect("signed in"));
+    serves(&api, &url, "kept").await;
+    assert_eq!(api.get("/auth/me").await.expect(200)["username"], "ada");
+}

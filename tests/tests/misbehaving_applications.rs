@@ -1,0 +1,152 @@
+//! An application that traps, loops, sleeps or allocates without end gets a 5xx for that request,
+//! with the reason in its log, while other applications and the platform answer on time.
+
+use std::time::{Duration, Instant};
+
+use nokube_tests::api::Api;
+use nokube_tests::guests::probe;
+use nokube_tests::platform::Platform;
+use nokube_tests::repository::Repository;
+use nokube_tests::wait::until;
+use serde_json::json;
+
+/// Far above what a healthy request takes on a busy two-core machine, far below the limits under test.
+const ON_TIME: Duration = Duration::from_secs(2);
+
+struct Stage {
+    _platform: Platform,
+    api: Api,
+    bad: String,
+    bad_id: String,
+    good: String,
+}
+
+async fn stage() -> Stage {
+    // Compiled first: meanwhile a kept connection would be closed.
+    let probe = probe();
+    let platform = Platform::start();
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let project = api.create_project("shop").await;
+    let manifest = include_bytes!("fixtures/probe-spin.toml");
+    let bad = Repository::of_files("bad", &[("spin.toml", manifest), ("probe.wasm", &probe)]);
+    let good = Repository::of_files("good", &[("index.html", b"good")]);
+    let bad = deploy(&api, project, "bad", &bad).await;
+    let good = deploy(&api, project, "good", &good).await;
+    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    Stage {
+        _platform: platform,
+        bad: text(&bad["access_url"]),
+        bad_id: text(&bad["deployment_id"]),
+        good: text(&good["access_url"]),
+        api,
+    }
+}
+
+async fn deploy(
+    api: &Api,
+    project: i64,
+    service: &str,
+    repository: &Repository,
+) -> serde_json::Value {
+    let build = api.build(project, service, &repository.file_url()).await;
+    api.deploy(
+        &json!({ "project_id": project, "service_name": service, "build_id": build["build_id"] }),
+    )
+    .await
+}
+
+/// Sends six bad requests at once, watches that others are served on time meanwhile, and finds the
+/// reason in the log.
+async fn misbehaves(path: &'static str, reason: &str) {
+    let stage = stage().await;
+    assert_eq!(
+        stage
+            .api
+            .visit(&stage.bad, "/ok")
+            .await
+            .expect("it answers")
+            .status,
+        200
+    );
+    let bad: Vec<_> = (0..6)
+        .map(|_| {
+            let (api, url) = (stage.api.clone(), stage.bad.clone());
+            tokio::spawn(async move {
+                api.visit(&url, path)
+                    .await
+                    .map(|answer| answer.status.as_u16())
+            })
+        })
+        .collect();
+    while !bad.iter().all(tokio::task::JoinHandle::is_finished) {
+        let began = Instant::now();
+        assert_eq!(
+            stage
+                .api
+                .visit(&stage.good, "/")
+                .await
+                .expect("the other application answers")
+                .text,
+            "good"
+        );
+        assert_eq!(stage.api.get("/projects").await.status, 200);
+        assert!(
+            began.elapsed() < ON_TIME,
+            "others waited {:?}",
+            began.elapsed()
+        );
+    }
+    for request in bad {
+        let status = request
+            .await
+            .expect("no panic")
+            .expect("an answer, not a broken connection");
+        assert!((500..600).contains(&status), "{path}: {status}");
+    }
+    assert_eq!(
+        stage
+            .api
+            .visit(&stage.bad, "/ok")
+            .await
+            .expect("it answers")
+            .status,
+        200,
+        "the next request is served"
+    );
+    until(
+        &format!("{reason:?} in the log"),
+        Duration::from_secs(10),
+        || async {
+            let log = stage
+                .api
+                .get(&format!("/deployments/{}/logs", stage.bad_id))
+                .await
+                .text;
+            log.contains(reason).then_some(())
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trap_costs_only_its_own_request() {
+    misbehaves("/trap", "unreachable").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endless_loop_costs_only_its_own_request() {
+    misbehaves("/loop", "limit reached").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endless_sleep_costs_only_its_own_request() {
+    misbehaves("/sleep", "time limit reached").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endless_allocation_costs_only_its_own_request() {
+    misbehaves("/alloc", "memory limit reached").await;
+}

@@ -1,0 +1,266 @@
+//! What a tenant's build command can reach, and what it cannot.
+
+use std::time::Duration;
+
+use nokube_runner::{Egress, RunnerOptions};
+use nokube_tests::repository::Repository;
+use nokube_tests::runner::Bench;
+use nokube_tests::runner_platform::SeenBuild;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const HELPER: &str = env!("CARGO_BIN_EXE_sandbox-init");
+
+fn app(command: &str) -> Repository {
+    let manifest = format!(
+        "spin_manifest_version = 2\n[application]\nname = \"app\"\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"a\"\n\
+         [component.a]\nsource = \"a.wasm\"\n[component.a.build]\ncommand = '''{command}'''\n"
+    );
+    Repository::of_files("app", &[("spin.toml", manifest.as_bytes())])
+}
+
+/// Runs a command line as a build and gives what was seen. It is made to fail, so nothing is packed.
+async fn run_with(command: &str, change: impl FnOnce(&mut RunnerOptions)) -> SeenBuild {
+    let bench = Bench::start(HELPER, change).await;
+    let repository = app(&format!("{command}\nexit 9"));
+    bench.build("sandboxed", &repository.file_url()).await
+}
+
+async fn run(command: &str) -> String {
+    let build = run_with(command, |_| ()).await;
+    assert!(
+        build.failure().contains("exit code 9"),
+        "{}\n{}",
+        build.failure(),
+        build.text()
+    );
+    build.text()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_is_an_ordinary_user_without_capabilities() {
+    let text = run("id -u; grep -E 'CapEff|CapPrm|NoNewPrivs|Seccomp:' /proc/self/status; unshare -Ur true || echo no namespaces").await;
+    assert!(text.contains("\n61556\n"), "{text}");
+    assert!(
+        text.contains("CapEff:\t0000000000000000") && text.contains("CapPrm:\t0000000000000000"),
+        "{text}"
+    );
+    assert!(
+        text.contains("NoNewPrivs:\t1") && text.contains("Seccomp:\t2"),
+        "{text}"
+    );
+    assert!(text.contains("no namespaces"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_sees_neither_the_platforms_files_nor_its_environment_nor_its_processes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(
+        folder.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .expect("open to all");
+    let keys = folder.path().join("keys.env");
+    std::fs::write(&keys, "SPIN_VARIABLE_JWT_PRIVATE_KEY=the-secret").expect("a file");
+    let text = run(&format!(
+        "cat {0}; ls -a {1}; ls /root /home /var /data; env; cat /proc/*/environ; ls -a /",
+        keys.display(),
+        folder.path().display()
+    ))
+    .await;
+    assert!(!text.contains("the-secret"), "{text}");
+    assert!(!text.contains("keys.env\n"), "{text}");
+    assert!(
+        !text.contains("runner-token-of-the-test") && !text.contains("CARGO_BIN_EXE"),
+        "{text}"
+    );
+    let own = std::process::id();
+    let processes = run("ls /proc | grep -E '^[0-9]+$' | wc -l | sed 's/^/processes: /'").await;
+    let count: u32 = processes
+        .lines()
+        .find_map(|line| line.strip_prefix("processes: ")?.trim().parse().ok())
+        .expect("a count");
+    assert!(count < 12, "{count} processes, the test's own is {own}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_writes_to_its_source_cache_and_temporary_folders_only() {
+    let text = run(
+        "for f in /usr/x /etc/x /x /.nokube/x /bin/x /proc/sys/kernel/hostname; do (echo x > $f) 2>/dev/null && echo WROTE $f; done\n\
+         for f in /src/x /cache/x /tmp/x $HOME/x; do (echo x > $f) 2>/dev/null || echo CANNOT $f; done",
+    )
+    .await;
+    let said: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("WROTE") || line.starts_with("CANNOT"))
+        .collect();
+    assert!(said.is_empty(), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_reaches_no_port_of_this_machine() {
+    let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let server = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.expect("a connection");
+        drop(
+            client
+                .write_all(
+                    b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nreached",
+                )
+                .await,
+        );
+        drop(client.read(&mut [0; 1024]).await);
+    });
+    let own = own_address();
+    let text = run(&format!(
+        "for h in 127.0.0.1 localhost {own}; do\n\
+           curl -sS -m 3 --noproxy '*' http://$h:{port}/ ; \n\
+           curl -sS -m 3 --noproxy '' -x $http_proxy http://$h:{port}/ ;\n\
+           curl -sS -m 3 --noproxy '' -x $http_proxy -p http://$h:{port}/ ;\n\
+           curl -sS -m 3 --noproxy '' -x $http_proxy http://$h:80/ ;\n\
+         done\n\
+         curl -sS -m 3 -x $http_proxy http://169.254.169.254/ ; curl -sS -m 3 -x $http_proxy -p http://10.0.0.1:443/ ; true"
+    ))
+    .await;
+    assert!(
+        !text.contains("reached\n") && !text.contains("reached$"),
+        "{text}"
+    );
+    assert!(!server.is_finished(), "something connected: {text}");
+    assert!(
+        text.contains("the build may not reach 169.254.169.254:80"),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("the build may not reach 127.0.0.1:{port}")),
+        "{text}"
+    );
+    server.abort();
+}
+
+/// This machine's address towards the world, without sending anything.
+fn own_address() -> std::net::IpAddr {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    let outward = socket
+        .connect("203.0.113.1:9")
+        .and_then(|()| socket.local_addr());
+    outward.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |address| address.ip())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_egress_there_is_no_way_out_at_all() {
+    let build = run_with(
+        "env | grep -i proxy; curl -sS -m 3 https://example.org/ && echo got $((20 + 2)); ls /.nokube",
+        |options| options.egress = Egress::None,
+    )
+    .await;
+    assert!(!build.text().contains("got 22"), "{}", build.text());
+    assert!(!build.text().contains("proxy.sock"), "{}", build.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_takes_too_much_is_stopped() {
+    let large = run_with("head -c 60000000 /dev/zero > a; sleep 20", |options| {
+        options.limits.disk_bytes = 20_000_000
+    })
+    .await;
+    assert!(
+        large.failure().contains("wrote more than"),
+        "{}",
+        large.failure()
+    );
+    let file = run_with("exec head -c 60000000 /dev/zero > a", |options| {
+        options.limits.file_bytes = 20_000_000
+    })
+    .await;
+    assert!(
+        file.failure().contains("larger than the limit") || file.failure().contains("exit code"),
+        "{}",
+        file.failure()
+    );
+    let memory = run_with(
+        "node -e 'const a=[]; for(;;) a.push(Buffer.alloc(1e7, 1))'",
+        |options| options.limits.memory_bytes = 300 << 20,
+    )
+    .await;
+    assert!(
+        memory.failure().contains("memory") || memory.text().contains("Killed"),
+        "{}\n{}",
+        memory.failure(),
+        memory.text()
+    );
+    let processes = run_with(
+        "for n in $(seq 1 200); do sleep 5 & done 2>&1; wait; echo done",
+        |options| options.limits.processes = 50,
+    )
+    .await;
+    assert!(
+        processes.text().to_lowercase().contains("cannot fork"),
+        "{}",
+        processes.text()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_static_site_is_built_with_npm() {
+    let package = br#"{ "name": "site", "version": "1.0.0", "scripts": { "build": "node make.js" }, "dependencies": { "left-pad": "1.3.0" } }"#;
+    let make = b"const pad = require('left-pad'); const fs = require('fs'); fs.mkdirSync('dist'); fs.writeFileSync('dist/index.html', pad('built', 10)); console.log('made');";
+    let site = Repository::of_files("site", &[("package.json", package), ("make.js", make)]);
+    let bench = Bench::start(HELPER, |_| ()).await;
+    let build = bench.build("npm", &site.file_url()).await;
+    assert!(build.text().contains("\nmade\n"), "{}", build.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spin_application_is_compiled_by_its_own_build_command() {
+    let source = nokube_tests::platform::repository_root().join("examples/datapress/api");
+    let repository = Repository::of_folder("api", &source);
+    let bench = Bench::start(HELPER, |options| {
+        options.toolchain = std::env::var_os("NOKUBE_TOOLCHAIN").map(Into::into);
+    })
+    .await;
+    let limit = Duration::from_secs(300);
+    let job = bench.platform.job("compiled", &repository.file_url());
+    let build = bench.platform.build(job, limit).await;
+    assert!(build.digest().starts_with("sha256:"));
+    assert!(build.artifact.is_some());
+    assert!(build.text().contains("Compiling serde"), "{}", build.text());
+
+    // A change compiles the change alone, and the same commit is the same artifact.
+    let again = bench
+        .platform
+        .build(bench.platform.job("again", &repository.file_url()), limit)
+        .await;
+    assert_eq!(again.digest(), build.digest());
+    assert!(
+        !again.text().contains("Compiling serde"),
+        "{}",
+        again.text()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_sandbox_build_commands_are_refused_unless_the_operator_allows_them() {
+    let without = |options: &mut RunnerOptions| {
+        let helper = options.helper.as_mut().expect("a helper");
+        helper.program = "/nonexistent/sandbox-init".into();
+    };
+    let refused = run_with("echo ran", without).await;
+    assert!(
+        refused.failure().contains("no sandbox"),
+        "{}",
+        refused.failure()
+    );
+    assert!(!refused.text().contains("\nran\n"), "{}", refused.text());
+    let allowed = run_with("echo ran", |options| {
+        without(options);
+        options.unsandboxed_builds = true;
+    })
+    .await;
+    assert!(
+        allowed.text().contains("\nran\n") && allowed.failure().contains("exit code 9"),
+        "{}",
+        allowed.text()
+    );
+}

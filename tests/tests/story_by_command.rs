@@ -1,0 +1,237 @@
+//! The main job through the `nokube` command alone.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use nokube_tests::platform::{Platform, nokube, repository_root};
+use serde_json::Value;
+
+/// The command line with a home of its own.
+struct Cli<'a> {
+    platform: &'a Platform,
+    home: tempfile::TempDir,
+}
+
+impl<'a> Cli<'a> {
+    fn new(platform: &'a Platform) -> Self {
+        Self {
+            platform,
+            home: tempfile::tempdir().expect("a home"),
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.run_in(self.home.path(), args)
+    }
+
+    fn run_in(&self, folder: &Path, args: &[&str]) -> Output {
+        Command::new(nokube())
+            .args(args)
+            .current_dir(folder)
+            .env("HOME", self.home.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .env("NOKUBE_URL", self.platform.url())
+            .env("NOKUBE_PASSWORD", "correct horse battery")
+            .output()
+            .expect("nokube runs")
+    }
+
+    fn succeeds(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(
+            output.status.success(),
+            "nokube {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let mut all = vec!["--json"];
+        all.extend(args);
+        serde_json::from_str(&self.succeeds(&all)).expect("one JSON value")
+    }
+
+    fn refused(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(
+            !output.status.success(),
+            "nokube {args:?} was to be refused"
+        );
+        String::from_utf8(output.stderr).expect("UTF-8")
+    }
+}
+
+#[tokio::test]
+async fn a_folder_becomes_an_address_by_one_command() {
+    let platform = Platform::start();
+    let cli = Cli::new(&platform);
+    assert!(
+        cli.refused(&["project", "list"]).contains("nokube login"),
+        "it says what to do"
+    );
+    cli.succeeds(&[
+        "register",
+        "--username",
+        "ada",
+        "--setup-code",
+        platform.setup_code(),
+    ]);
+    let kept = cli.home.path().join(".config/nokube/credentials.json");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&kept).expect("kept").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(cli.json(&["whoami"])["role"], "admin");
+
+    let source = cli.home.path().join("shop");
+    std::fs::create_dir(&source).expect("a folder");
+    std::fs::write(source.join("index.html"), "<h1>one</h1>").expect("a file");
+    let output = cli.run_in(&source, &["deploy", "."]);
+    let (stdout, progress) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    );
+    assert!(output.status.success(), "{progress}");
+    let url = stdout.trim().to_owned();
+    assert!(
+        url.starts_with("http://shop.shop.ada.localhost:"),
+        "it prints the address: {url}"
+    );
+    assert!(
+        progress.contains("Packing") && progress.contains("running"),
+        "it shows progress: {progress}"
+    );
+    assert_eq!(
+        platform
+            .api()
+            .visit(&url, "/")
+            .await
+            .expect("it answers")
+            .text,
+        "<h1>one</h1>"
+    );
+
+    std::fs::write(source.join("index.html"), "<h1>two</h1>").expect("a file");
+    assert!(cli.run_in(&source, &["deploy", "."]).status.success());
+    assert_eq!(
+        platform
+            .api()
+            .visit(&url, "/")
+            .await
+            .expect("it answers")
+            .text,
+        "<h1>two</h1>"
+    );
+
+    cli.succeeds(&["rollback", "shop"]);
+    assert_eq!(
+        platform
+            .api()
+            .visit(&url, "/")
+            .await
+            .expect("it answers")
+            .text,
+        "<h1>one</h1>"
+    );
+
+    let status = cli.json(&["status", "shop"]);
+    assert_eq!(
+        (&status["status"], &status["revision"]),
+        (&"running".into(), &3.into())
+    );
+    assert_eq!(
+        cli.json(&["builds", "--project", "shop"])
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+    let build = cli.json(&["builds"])[0]["build_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    assert!(
+        cli.succeeds(&["logs", "-f", "--build", &build])
+            .lines()
+            .count()
+            > 2,
+        "a finished log ends by itself"
+    );
+    cli.succeeds(&["logs", "shop"]);
+    assert_eq!(cli.json(&["open", "shop"])["access_url"], url.as_str());
+    let refused = cli.refused(&["rollback", "shop", "--to", "99"]);
+    assert!(
+        refused.contains("revision"),
+        "it says which one is missing: {refused}"
+    );
+
+    assert!(
+        cli.refused(&["project", "delete", "shop"])
+            .contains("--yes")
+    );
+    cli.succeeds(&["project", "delete", "shop", "--yes"]);
+    assert_eq!(cli.json(&["project", "list"]), serde_json::json!([]));
+    assert_eq!(
+        platform
+            .api()
+            .visit(&url, "/")
+            .await
+            .expect("the front answers")
+            .status,
+        404
+    );
+    cli.succeeds(&["logout"]);
+    assert!(!kept.exists());
+}
+
+#[tokio::test]
+async fn a_project_is_made_built_from_git_and_shown() {
+    let platform = Platform::start();
+    let cli = Cli::new(&platform);
+    cli.succeeds(&["register", "--username", "grace"]);
+    cli.succeeds(&["project", "create", "My Site"]);
+    assert_eq!(cli.json(&["project", "list"])[0]["slug"], "my-site");
+    let site = repository_root().join("examples/static-site");
+    let repository = nokube_tests::repository::Repository::of_folder("site", &site);
+    let url = repository.file_url();
+    let deployed = cli.json(&[
+        "deploy",
+        "--git",
+        &url,
+        "--project",
+        "my-site",
+        "--service",
+        "web",
+        "--env",
+        "A=1",
+    ]);
+    assert_eq!(deployed["spec"]["env_vars"]["A"], "1");
+    let refused = cli.refused(&[
+        "deploy",
+        "--git",
+        "ext::sh -c id",
+        "--project",
+        "my-site",
+        "--service",
+        "web",
+    ]);
+    assert!(
+        refused.contains("/repository_url"),
+        "every fault is named: {refused}"
+    );
+}
+
+#[test]
+fn completions_are_made_for_the_usual_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = Command::new(nokube())
+            .args(["completions", shell])
+            .output()
+            .expect("nokube runs");
+        assert!(output.status.success());
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("rollback"),
+            "{shell}"
+        );
+    }
+}

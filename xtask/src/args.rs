@@ -1,0 +1,85 @@
+//! What can be said on the command line. Each command is a file of its own; here is only the list of them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::layout::Layout;
+use crate::{bench, build, check, keys, test, tidy, toolchain, up};
+
+/// The commands of a NoKube checkout.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds everything and starts the platform on one port; Ctrl-C stops it
+    Up(UpArguments),
+    /// Builds the components and the native programs
+    Build,
+    /// Finds or makes the WebAssembly toolchain
+    Toolchain {
+        /// Looks again even when the last answer still holds
+        #[arg(long)]
+        again: bool,
+    },
+    /// Makes the keys, for running under `spin up`
+    Keys {
+        /// Where the platform keeps its state
+        #[arg(long, default_value = "data")]
+        data_dir: PathBuf,
+    },
+    /// Builds everything and runs every test, or those whose name contains a filter
+    Test {
+        /// Parts of test names; all tests when there is none
+        filters: Vec<String>,
+    },
+    /// Formatting, lints, tidy and dependencies
+    Check,
+    /// Measures the platform
+    Bench {
+        /// Given to the measuring program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The house rules that neither the compiler nor clippy knows
+    Tidy,
+}
+
+/// What `up` understands itself; the rest goes to `nokube up` as it is.
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// Where the platform answers
+    #[arg(long, default_value = "127.0.0.1:3000")]
+    pub(crate) listen: String,
+    /// Where the platform keeps its keys, databases and artifacts
+    #[arg(long, default_value = "data")]
+    pub(crate) data_dir: PathBuf,
+    /// Below which name tenants' applications are reached
+    #[arg(long)]
+    pub(crate) base_domain: Option<String>,
+    /// Further arguments for `nokube up`, after `--`
+    #[arg(last = true)]
+    pub(crate) rest: Vec<String>,
+}
+
+impl Arguments {
+    /// Runs the command that was asked for.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let layout = Layout::find()?;
+        match self.command {
+            Command::Up(arguments) => up::run(&layout, &arguments),
+            Command::Build => build::run(&layout),
+            Command::Toolchain { again } => toolchain::run(&layout, again),
+            Command::Keys { data_dir } => keys::run(&layout, &data_dir),
+            Command::Test { filters } => test::run(&layout, &filters),
+            Command::Check => check::run(&layout),
+            Command::Bench { arguments } => bench::run(&layout, &arguments),
+            Command::Tidy => tidy::run(&layout),
+        }
+    }
+}

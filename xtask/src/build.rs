@@ -1,0 +1,80 @@
+//! `cargo xtask build`: components and other guests for WebAssembly, and the native programs.
+
+use std::process::Command;
+
+use crate::layout::Layout;
+use crate::process;
+use crate::report::timed;
+use crate::toolchain::{self, TARGET, Toolchain};
+
+/// What is compiled to WebAssembly and shipped; `tidy` sees to it that no component is missing.
+pub(crate) const GUESTS: [&str; 6] = [
+    "auth",
+    "builds",
+    "deploy",
+    "meta",
+    "projects",
+    "nokube-fileserver",
+];
+
+/// What guests are made of: compiled natively for its own tests only.
+const GUEST_LIBRARY: &str = "nokube-guest";
+
+/// Builds all of it.
+pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
+    let toolchain = toolchain::prepare(layout)?;
+    guests(layout, &toolchain)?;
+    native(layout)
+}
+
+/// Builds the components and the file server into `target/guest/wasm32-wasip2/guest`.
+pub(crate) fn guests(layout: &Layout, toolchain: &Toolchain) -> anyhow::Result<()> {
+    timed("building components", || {
+        let mut command = toolchain.command("cargo")?;
+        command
+            .current_dir(&layout.root)
+            .args([
+                "build",
+                "--locked",
+                "--profile",
+                "guest",
+                "--target",
+                TARGET,
+                "--target-dir",
+            ])
+            .arg(layout.guest_target());
+        for guest in GUESTS {
+            command.args(["--package", guest]);
+        }
+        process::run(&mut command)
+    })
+}
+
+/// Builds `nokube`.
+pub(crate) fn native(layout: &Layout) -> anyhow::Result<()> {
+    timed("building nokube", || {
+        process::run(process::cargo(&layout.root).args([
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "nokube-cli",
+        ]))
+    })
+}
+
+/// Adds arguments that select every package that runs natively.
+pub(crate) fn select_natives(command: &mut Command) {
+    command.args(["--workspace", "--exclude", GUEST_LIBRARY]);
+    for guest in GUESTS {
+        command.args(["--exclude", guest]);
+    }
+}
+
+/// Adds arguments that select guests and what they are made of.
+pub(crate) fn select_guests(command: &mut Command) {
+    command.args(["--package", GUEST_LIBRARY]);
+    for guest in GUESTS {
+        command.args(["--package", guest]);
+    }
+}

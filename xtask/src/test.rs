@@ -1,0 +1,108 @@
+//! `cargo xtask test`: every test there is, from a bare checkout.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::layout::Layout;
+use crate::report::timed;
+use crate::toolchain::{self, TARGET, Toolchain};
+use crate::{build, machine, process};
+
+/// Builds what tests need, then runs native tests, those across processes, and guests' own.
+pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
+    let toolchain = toolchain::prepare(layout)?;
+    machine::prepare_sandbox();
+    build::guests(layout, &toolchain)?;
+    build::native(layout)?;
+    for folder in standalone_guests(layout)? {
+        build_standalone(layout, &toolchain, &folder)?;
+    }
+    // Two runs: in one, what guests need of shared crates would have everything native compiled once more.
+    let mut natives = process::cargo(&layout.root);
+    natives.args(["test", "--locked", "--release", "--no-fail-fast"]);
+    build::select_natives(&mut natives);
+    tell_where_things_are(layout, &toolchain, &mut natives)?;
+    natives.arg("--").args(filters);
+    let natives = timed("native tests, and those across processes", || {
+        process::run(&mut natives)
+    });
+
+    let mut guests = process::cargo(&layout.root);
+    guests.args(["test", "--locked", "--release", "--no-fail-fast"]);
+    build::select_guests(&mut guests);
+    guests.arg("--").args(filters);
+    let guests = timed("guests' own tests, run natively", || {
+        process::run(&mut guests)
+    });
+    natives.and(guests)
+}
+
+/// Tests across processes start what was built here; they are told where it is rather than building it again.
+pub(crate) fn tell_where_things_are(
+    layout: &Layout,
+    toolchain: &Toolchain,
+    command: &mut Command,
+) -> anyhow::Result<()> {
+    command
+        .env("NOKUBE_BIN", layout.program("nokube"))
+        .env("NOKUBE_TOOLCHAIN", layout.toolchain_file())
+        .env("NOKUBE_GUEST_CARGO", toolchain.program("cargo")?);
+    Ok(())
+}
+
+/// Packages that are workspaces of their own: the examples, and guests that only tests use.
+pub(crate) fn standalone_guests(layout: &Layout) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = vec![];
+    for top in ["examples", "tests/guests"] {
+        collect_packages(&layout.root.join(top), &mut found)
+            .with_context(|| format!("looking for packages in {top}"))?;
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A folder with a `Cargo.toml` is one to build; what is below it belongs to it.
+fn collect_packages(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if folder.join("Cargo.toml").exists() {
+        found.push(folder.to_path_buf());
+        return Ok(());
+    }
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.file_name() != "target" {
+            collect_packages(&entry.path(), found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds one of them as its `spin.toml` says, but into one shared folder, so that what they share is compiled once.
+fn build_standalone(layout: &Layout, toolchain: &Toolchain, folder: &Path) -> anyhow::Result<()> {
+    let name = folder
+        .strip_prefix(&layout.root)
+        .unwrap_or(folder)
+        .display();
+    timed(&format!("building {name}"), || {
+        process::run(
+            toolchain
+                .command("cargo")?
+                .current_dir(folder)
+                .args([
+                    "build",
+                    "--quiet",
+                    "--locked",
+                    "--release",
+                    "--target",
+                    TARGET,
+                ])
+                .arg("--target-dir")
+                .arg(layout.standalone_target()),
+        )
+    })
+}

@@ -1,0 +1,143 @@
+//! Things that must have a counterpart: examples are explained, guests are built, guest programs are tested.
+
+use std::collections::BTreeSet;
+
+use super::{Fault, TextFile};
+use crate::build::GUESTS;
+
+pub(super) fn check(files: &[TextFile]) -> Vec<Fault> {
+    let mut faults = examples(files);
+    faults.extend(components(files));
+    faults.extend(guest_programs(files));
+    faults
+}
+
+/// Each example has a page of its own that says what it shows, and how to deploy it.
+fn examples(files: &[TextFile]) -> Vec<Fault> {
+    let mut faults = vec![];
+    for file in files.iter().filter(|file| is_example(&file.path)) {
+        let Some((folder, _)) = file.path.rsplit_once('/') else {
+            continue;
+        };
+        let page = find(files, &format!("{folder}/README.md"));
+        match page {
+            None => faults.push(file.fault(0, "an example has a README.md beside it")),
+            Some(page) if !page.text.starts_with("# ") || !page.text.contains("nokube deploy") => {
+                faults.push(page.fault(
+                    0,
+                    "says under a title what it shows and how `nokube deploy` is told",
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    faults
+}
+
+/// What is deployable: a manifest, or the first page of a site without one.
+fn is_example(path: &str) -> bool {
+    let Some(below) = path.strip_prefix("examples/") else {
+        return false;
+    };
+    below.ends_with("/spin.toml")
+        || (below.ends_with("/index.html") && below.matches('/').count() == 1)
+}
+
+/// Each component is in the list of what is built, and has a document's line.
+fn components(files: &[TextFile]) -> Vec<Fault> {
+    let map = find(files, "docs/ARCHITECTURE.md");
+    files
+        .iter()
+        .filter_map(|file| {
+            let name = file
+                .path
+                .strip_prefix("components/")?
+                .strip_suffix("/Cargo.toml")?;
+            if !GUESTS.contains(&name) {
+                return Some(file.fault(0, "is not built: xtask/src/build.rs lists the guests"));
+            }
+            let described = map.is_some_and(|map| map.text.contains(name));
+            (!described).then(|| file.fault(0, "docs/ARCHITECTURE.md does not mention it"))
+        })
+        .collect()
+}
+
+/// A guest program that no test names tests nothing.
+fn guest_programs(files: &[TextFile]) -> Vec<Fault> {
+    let programs: BTreeSet<&str> = files
+        .iter()
+        .filter_map(|file| file.path.strip_prefix("tests/guests/")?.split('/').next())
+        .collect();
+    programs
+        .into_iter()
+        .filter(|program| {
+            !files.iter().any(|file| {
+                file.is_rust()
+                    && file.path.starts_with("tests/")
+                    && !file.path.starts_with("tests/guests/")
+                    && file.text.contains(program)
+            })
+        })
+        .map(|program| Fault {
+            path: format!("tests/guests/{program}"),
+            line: 0,
+            message: "no test uses this guest program".to_owned(),
+        })
+        .collect()
+}
+
+fn find<'a>(files: &'a [TextFile], path: &str) -> Option<&'a TextFile> {
+    files.iter().find(|file| file.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file;
+    use super::*;
+
+    #[test]
+    fn an_example_is_explained() {
+        let manifest = file("examples/hello/spin.toml", "");
+        assert_eq!(check(std::slice::from_ref(&manifest)).len(), 1);
+        let page = file(
+            "examples/hello/README.md",
+            "# Hello\n\n    nokube deploy .\n",
+        );
+        assert_eq!(check(&[manifest.clone(), page]), []);
+        let page = file("examples/hello/README.md", "hello\n");
+        assert_eq!(check(&[manifest, page]).len(), 1);
+    }
+
+    #[test]
+    fn a_site_is_an_example_and_its_pages_are_not() {
+        assert!(is_example("examples/site/index.html"));
+        assert!(!is_example("examples/site/about/index.html"));
+    }
+
+    #[test]
+    fn a_component_is_built_and_described() {
+        let map = file("docs/ARCHITECTURE.md", "auth");
+        assert_eq!(
+            check(&[map.clone(), file("components/auth/Cargo.toml", "")]),
+            []
+        );
+        assert_eq!(
+            check(&[map.clone(), file("components/meta/Cargo.toml", "")]).len(),
+            1
+        );
+        assert_eq!(
+            check(&[map, file("components/unheard-of/Cargo.toml", "")]).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_guest_program_has_a_test() {
+        let program = file("tests/guests/probe/src/lib.rs", "");
+        assert_eq!(check(std::slice::from_ref(&program)).len(), 1);
+        assert_eq!(
+            check(&[program, file("tests/src/guests.rs", "\"probe\"")]),
+            []
+        );
+    }
+}
