@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use nokube_artifact::Digest;
@@ -223,16 +224,22 @@ async fn token_registry() -> (String, Arc<Mutex<Seen>>) {
     let state = (address.clone(), upload, seen.clone());
     let app = Router::new().fallback(move |request: Request| {
         let (address, upload, seen) = state.clone();
-        async move { answer(&address, &upload, &seen, &request) }
+        async move {
+            let (head, body) = request.into_parts();
+            take_in(body).await;
+            answer(&address, &upload, &seen, &head)
+        }
     });
     let at_elsewhere = seen.clone();
     let uploads = Router::new().fallback(move |request: Request| {
         let seen = at_elsewhere.clone();
         async move {
+            let (head, body) = request.into_parts();
+            take_in(body).await;
             let mut seen = seen.lock().unwrap();
-            seen.leaked |= request.headers().contains_key("authorization");
+            seen.leaked |= head.headers.contains_key("authorization");
             seen.stored
-                .push(request.uri().query().unwrap_or_default().to_owned());
+                .push(head.uri.query().unwrap_or_default().to_owned());
             StatusCode::CREATED
         }
     });
@@ -241,11 +248,16 @@ async fn token_registry() -> (String, Arc<Mutex<Seen>>) {
     (address, seen)
 }
 
-fn answer(address: &str, upload: &str, seen: &Mutex<Seen>, request: &Request) -> Response {
-    let path = request.uri().path();
-    let authorization = request.headers().get("authorization");
+/// Reads a body to its end: a server that answers before may break the pipe of who still sends.
+async fn take_in(body: axum::body::Body) {
+    let _ = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+}
+
+fn answer(address: &str, upload: &str, seen: &Mutex<Seen>, request: &Parts) -> Response {
+    let path = request.uri.path();
+    let authorization = request.headers.get("authorization");
     if path == "/token" {
-        let query = request.uri().query().unwrap_or_default().to_owned();
+        let query = request.uri.query().unwrap_or_default().to_owned();
         seen.lock().unwrap().token_queries.push(query);
         // Basic, of `ada:correct horse`.
         return match authorization.and_then(|value| value.to_str().ok()) {
@@ -262,7 +274,7 @@ fn answer(address: &str, upload: &str, seen: &Mutex<Seen>, request: &Request) ->
         add("www-authenticate", &challenge);
         return (StatusCode::UNAUTHORIZED, headers).into_response();
     }
-    let status = match *request.method() {
+    let status = match request.method {
         Method::POST => {
             add("location", upload);
             StatusCode::ACCEPTED
