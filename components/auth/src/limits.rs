@@ -1,10 +1,14 @@
 //! How often credentials may be tried: per account and per address, in fixed windows.
 //!
 //! An attempt is counted before the password is looked at, in one statement, so that attempts at the
-//! same time can't slip through together; a successful one takes its account's count back.
+//! same time can't slip through together; a successful one takes its account's count back. What an
+//! address over its limit sends is counted for that address only, so that it can neither lock
+//! accounts nor fill the database.
 
 use nokube_guest::db::{Db, DbError, Tx};
 use nokube_guest::{Ctx, Problem, Response};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::error::AuthError;
 use crate::store::attempts;
@@ -34,7 +38,8 @@ impl Limit {
     pub(crate) fn login_of_account(cx: &Ctx, account: &str) -> Result<Self, AuthError> {
         Ok(Self {
             name: "account",
-            bucket: format!("login:account:{account}"),
+            // Hashed: strangers choose the text and its length.
+            bucket: format!("login:account:{}", hex(&Sha256::digest(account))),
             quota: cx.number_variable("login_limit_per_account", 10)?,
         })
     }
@@ -72,14 +77,19 @@ impl Limit {
     }
 }
 
-/// Counts an attempt against every limit, in one transaction, or refuses it.
+/// Counts an attempt against each limit in turn, in one transaction, up to the first that refuses it.
 pub(crate) async fn take(cx: &Ctx, db: &Db, limits: &[&Limit]) -> Result<Vec<Standing>, AuthError> {
     let counts = db
         .transaction(async |tx| {
             attempts::attempts_expire(tx, cx.now(), WINDOW_MS).await?;
             let mut counts = Vec::new();
             for limit in limits {
-                counts.push(attempts::attempt_count(tx, &limit.bucket, cx.now()).await?);
+                let count = attempts::attempt_count(tx, &limit.bucket, cx.now()).await?;
+                let is_over = count.count > limit.quota;
+                counts.push(count);
+                if is_over {
+                    break;
+                }
             }
             Ok::<_, AuthError>(counts)
         })
@@ -94,7 +104,6 @@ pub(crate) async fn take(cx: &Ctx, db: &Db, limits: &[&Limit]) -> Result<Vec<Sta
             left: limit.quota.saturating_sub(count.count),
             reset_seconds: u64::try_from(reset_ms).unwrap_or(0).div_ceil(1_000),
         };
-        // Refused only after every limit has counted it.
         if count.count > limit.quota {
             return Err(AuthError::TooManyAttempts(standing));
         }
@@ -134,6 +143,10 @@ impl Standing {
                 response.header(name, value)
             })
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An IPv6 client owns at least a /64, so its addresses count as one.

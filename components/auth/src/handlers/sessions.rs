@@ -33,7 +33,7 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
     let db = store::open(&cx).await?;
     let account_limit = Limit::login_of_account(&cx, &login.account)?;
     let from_address = Limit::login_from_address(&cx)?;
-    let standings = limits::take(&cx, &db, &[&account_limit, &from_address]).await?;
+    let standings = limits::take(&cx, &db, &[&from_address, &account_limit]).await?;
     let Some(id) = check_password(&db, &login).await? else {
         return Err(AuthError::WrongCredentials(standings));
     };
@@ -54,7 +54,7 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
     let answer = Response::ok(&SignedIn { user, tokens });
     Ok(standings
         .iter()
-        .skip(1)
+        .take(1)
         .fold(answer, |answer, standing| standing.on_response(answer)))
 }
 
