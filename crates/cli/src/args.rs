@@ -76,7 +76,8 @@ pub(crate) struct UpArgs {
     /// Origins whose scripts may call the API, separated by commas.
     #[arg(long, default_value = "")]
     pub(crate) cors_origins: String,
-    /// Addresses of proxies in front, whose `X-Forwarded-For` is believed, separated by commas.
+    /// Addresses and networks of proxies in front, whose `X-Forwarded-For` is believed, separated by
+    /// commas.
     #[arg(long, default_value = "")]
     pub(crate) trusted_proxies: String,
     /// Write `{"url","pid","setup_code",…}` to this file once the platform answers.
@@ -106,6 +107,13 @@ pub(crate) struct SidecarArgs {
     /// Address of the applications.
     #[arg(long, default_value = "127.0.0.1:3080")]
     pub(crate) apps_listen: SocketAddr,
+    /// The address users reach the platform at, when it is not `--platform-url`.
+    #[arg(long, value_name = "URL", env = "NOKUBE_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+    /// Addresses and networks of proxies in front, whose `X-Forwarded-For` is believed, separated by
+    /// commas.
+    #[arg(long, default_value = "")]
+    pub(crate) trusted_proxies: String,
     /// Write `{"url","apps_url","pid"}` to this file once it answers.
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -146,7 +154,7 @@ pub(crate) struct BuildArgs {
     #[arg(long)]
     pub(crate) no_runner: bool,
     /// Which addresses sources may be cloned from. By default `local` while the platform listens on
-    /// loopback alone, else `public`.
+    /// loopback alone with no `--public-url` and no `--trusted-proxies`, else `public`.
     #[arg(long, value_enum)]
     pub(crate) git_access: Option<GitAccessKind>,
     /// The same as `--git-access local`: sources by `file://` are allowed too.

@@ -205,12 +205,34 @@ impl From<BuildArgs> for Build {
     }
 }
 
+/// Who reaches the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Visitors {
+    /// Users of this machine alone.
+    OfThisMachine,
+    /// Strangers too.
+    Anybody,
+}
+
+impl Visitors {
+    /// As far as the command line tells. A listener on loopback is for this machine's users, unless a
+    /// proxy stands in front of it: then it is the usual way to be on the internet.
+    pub(crate) fn of(platform: SocketAddr, public_url: Option<&str>, proxies: &str) -> Self {
+        let is_behind_proxy = public_url.is_some() || !proxies.trim().is_empty();
+        if platform.ip().to_canonical().is_loopback() && !is_behind_proxy {
+            Self::OfThisMachine
+        } else {
+            Self::Anybody
+        }
+    }
+}
+
 /// What sources may be, when the operator did not say: this machine's, if only its users reach the
 /// platform.
-pub(crate) fn git_access(args: &BuildArgs, platform: SocketAddr) -> GitAccessKind {
+pub(crate) fn git_access(args: &BuildArgs, visitors: Visitors) -> GitAccessKind {
     match args.git_access {
         Some(kind) => kind,
-        None if args.allow_file_urls || platform.ip().is_loopback() => GitAccessKind::Local,
+        None if args.allow_file_urls || visitors == Visitors::OfThisMachine => GitAccessKind::Local,
         None => GitAccessKind::Public,
     }
 }
@@ -245,4 +267,49 @@ struct Unwatched;
 impl Watcher for Unwatched {
     fn started(&self) {}
     fn ended(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Words {
+        #[command(flatten)]
+        build: BuildArgs,
+    }
+
+    fn access(words: &[&str], listen: &str, url: Option<&str>, proxies: &str) -> GitAccessKind {
+        let words = ["build"].iter().chain(words);
+        let listen = listen.parse().unwrap();
+        let visitors = Visitors::of(listen, url, proxies);
+        git_access(&Words::parse_from(words).build, visitors)
+    }
+
+    #[test]
+    fn sources_of_this_machine_are_for_a_platform_that_only_its_users_reach() {
+        for listen in ["127.0.0.1:3000", "[::1]:3000", "[::ffff:127.0.0.1]:3000"] {
+            assert_eq!(access(&[], listen, None, ""), GitAccessKind::Local);
+            // The usual way to be on the internet: a proxy on the same machine.
+            let url = Some("https://paas.example.org");
+            assert_eq!(access(&[], listen, url, ""), GitAccessKind::Public);
+            assert_eq!(access(&[], listen, None, "::1"), GitAccessKind::Public);
+        }
+        assert_eq!(access(&[], "0.0.0.0:80", None, ""), GitAccessKind::Public);
+    }
+
+    #[test]
+    fn what_the_operator_says_about_sources_counts() {
+        let url = Some("https://paas.example.org");
+        for (words, kind) in [
+            (["--git-access", "local"].as_slice(), GitAccessKind::Local),
+            (&["--allow-file-urls"], GitAccessKind::Local),
+            (&["--git-access", "public"], GitAccessKind::Public),
+        ] {
+            assert_eq!(access(words, "127.0.0.1:80", url, "127.0.0.1"), kind);
+            assert_eq!(access(words, "127.0.0.1:80", None, ""), kind);
+        }
+    }
 }

@@ -16,7 +16,7 @@ use super::front::Front;
 use super::keys::Keys;
 use super::machine::{Machine, PlatformAddress, listen};
 use super::process;
-use super::runner::{self, Build, RunnerChild};
+use super::runner::{self, Build, RunnerChild, Visitors};
 use crate::args::{SidecarArgs, TargetKind};
 
 /// Runs the sidecar until it is told to stop.
@@ -36,6 +36,11 @@ async fn sidecar(args: SidecarArgs, json: bool) -> anyhow::Result<()> {
     let keys = Keys::read(&keys_file)?;
     let platform_url = url::Url::parse(&args.platform_url)
         .with_context(|| format!("--platform-url {} is no address", args.platform_url))?;
+    let visitors = Visitors::of(
+        platform_listener(&platform_url),
+        args.public_url.as_deref(),
+        &args.trusted_proxies,
+    );
     let api = listen(args.listen, "--listen").await?;
     let apps = listen(args.apps_listen, "--apps-listen").await?;
     let (api_address, apps_address) = (api.local_addr()?, apps.local_addr()?);
@@ -87,7 +92,7 @@ async fn sidecar(args: SidecarArgs, json: bool) -> anyhow::Result<()> {
                 .into_iter()
                 .chain(platform_port)
                 .collect(),
-            git_access: runner::git_access(&args.build, platform_listener(&platform_url)),
+            git_access: runner::git_access(&args.build, visitors),
         };
         let build = Build::from(args.build);
         machine.keep(|stop| child.keep_running(build, stop));

@@ -19,7 +19,7 @@ use super::keys::Keys;
 use super::machine::{Machine, PlatformAddress, listen, reachable};
 use super::platform_app::PlatformApp;
 use super::process;
-use super::runner::{self, Build, RunnerChild};
+use super::runner::{self, Build, RunnerChild, Visitors};
 use crate::args::{GitAccessKind, UpArgs};
 
 /// The sidecar's API, for the platform's own components.
@@ -168,7 +168,10 @@ impl Addresses {
             sidecar,
             internal_url,
             public_url,
-            git_access: runner::git_access(&args.build, listen),
+            git_access: runner::git_access(
+                &args.build,
+                Visitors::of(listen, args.public_url.as_deref(), &args.trusted_proxies),
+            ),
         }
     }
 
