@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir;
 use super::front::Front;
+use super::front::caller::Proxies;
 use super::keys::Keys;
 use super::machine::{Machine, PlatformAddress, listen};
 use super::process;
@@ -36,6 +37,7 @@ async fn sidecar(args: SidecarArgs, json: bool) -> anyhow::Result<()> {
     let keys = Keys::read(&keys_file)?;
     let platform_url = url::Url::parse(&args.platform_url)
         .with_context(|| format!("--platform-url {} is no address", args.platform_url))?;
+    let proxies = Proxies::parse(&args.trusted_proxies, args.public_url.is_some())?;
     let visitors = Visitors::of(
         platform_listener(&platform_url),
         args.public_url.as_deref(),
@@ -60,7 +62,11 @@ async fn sidecar(args: SidecarArgs, json: bool) -> anyhow::Result<()> {
         },
         apps_address,
     )?;
-    let front = Front::new(Arc::clone(&machine.hosts), machine.tenants.sockets());
+    let front = Front::new(
+        Arc::clone(&machine.hosts),
+        machine.tenants.sockets(),
+        proxies,
+    );
     let serving = tokio::spawn(serve(
         apps,
         Arc::new(front),

@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use super::front::Front;
+use super::front::caller::Proxies;
 use super::keys::Keys;
 use super::machine::{Machine, PlatformAddress, listen, reachable};
 use super::platform_app::PlatformApp;
@@ -53,6 +54,7 @@ pub(crate) fn run(args: UpArgs, json: bool) -> anyhow::Result<()> {
 
 async fn up(mut args: UpArgs, json: bool) -> anyhow::Result<()> {
     let shutdown = process::shutdown_signal()?;
+    let proxies = Proxies::parse(&args.trusted_proxies, args.public_url.is_some())?;
     let listener = listen(args.listen, "--listen").await?;
     let address = listener.local_addr()?;
     let engine = Engine::new(EngineOptions::platform())?;
@@ -86,8 +88,12 @@ async fn up(mut args: UpArgs, json: bool) -> anyhow::Result<()> {
         },
         address,
     )?;
-    let front = Front::new(Arc::clone(&machine.hosts), machine.tenants.sockets())
-        .with_platform(Arc::clone(&platform), sidecar.blob_router());
+    let front = Front::new(
+        Arc::clone(&machine.hosts),
+        machine.tenants.sockets(),
+        proxies,
+    )
+    .with_platform(Arc::clone(&platform), sidecar.blob_router());
     let serving = tokio::spawn(serve(
         listener,
         Arc::new(front),

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use nokube_engine::Client;
 use tokio::sync::watch;
+
+use super::caller::Caller;
 
 /// How long a request waits for its application to come: longer than a restart of the tenants'
 /// process takes, shorter than most clients' patience.
@@ -167,11 +168,11 @@ impl HostTable {
     }
 
     /// Whether the application behind a host answers; waits while it is coming.
-    pub(crate) async fn wait_until_ready(&self, host: &str, client: &Client) -> Readiness {
+    pub(crate) async fn wait_until_ready(&self, host: &str, caller: &Caller) -> Readiness {
         let mut changes = self.changes.subscribe();
         let waiting = async {
             loop {
-                match self.look_up(host, client) {
+                match self.look_up(host, caller) {
                     Some(readiness) => return readiness,
                     // The sender lives as long as this table.
                     None => drop(changes.changed().await),
@@ -186,15 +187,13 @@ impl HostTable {
     }
 
     /// None while it is coming.
-    fn look_up(&self, host: &str, client: &Client) -> Option<Readiness> {
+    fn look_up(&self, host: &str, caller: &Caller) -> Option<Readiness> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries
             .owner_of
             .get(host)
             .and_then(|owner| entries.deployments.get(owner))
-            .filter(|entry| {
-                entry.reach == Reach::All || client.addr.ip().to_canonical().is_loopback()
-            });
+            .filter(|entry| entry.reach == Reach::All || caller.is_this_machine);
         match entry.map(|entry| entry.state) {
             None => Some(Readiness::Unknown),
             Some(HostState::Serves) => Some(Readiness::Serves),
@@ -220,10 +219,15 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
+    use nokube_engine::Client;
+
     const HOST: &str = "api.shop.ada.localhost";
 
-    fn local() -> Client {
-        Client::new(SocketAddr::from(([127, 0, 0, 1], 1)))
+    fn local() -> Caller {
+        Caller {
+            client: Client::new(SocketAddr::from(([127, 0, 0, 1], 1))),
+            is_this_machine: true,
+        }
     }
 
     fn table() -> HostTable {
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_internal_application_is_unknown_to_other_machines() {
+    async fn an_internal_application_is_unknown_to_whom_is_not_of_this_machine() {
         let table = HostTable::new("localhost");
         table.claim("d1", &[HOST.into()], Reach::Machine).unwrap();
         table.set("d1", HostState::Serves);
@@ -292,7 +296,11 @@ mod tests {
             table.wait_until_ready(HOST, &local()).await,
             Readiness::Serves
         );
-        let other = Client::new(SocketAddr::from(([192, 0, 2, 1], 1)));
+        // From another machine, through a proxy on this one.
+        let other = Caller {
+            is_this_machine: false,
+            ..local()
+        };
         assert_eq!(
             table.wait_until_ready(HOST, &other).await,
             Readiness::Unknown

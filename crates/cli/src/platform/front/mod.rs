@@ -6,6 +6,7 @@
 //! | any other | `/blobs/…` | the sidecar's blob store |
 //! | any other | any other | the platform's application, if it runs in this process |
 
+pub(crate) mod caller;
 pub(crate) mod hosts;
 mod problem;
 mod proxy;
@@ -21,6 +22,7 @@ use nokube_engine::server::Handler;
 use nokube_engine::{App, Body, BodyError, Client};
 use tower_service::Service as _;
 
+use caller::{Caller, Proxies};
 use hosts::{HostTable, Readiness};
 use problem::problem;
 use proxy::TenantProxy;
@@ -32,6 +34,7 @@ const BLOBS: &str = "/blobs/";
 /// The public listener's handler.
 pub(crate) struct Front {
     hosts: Arc<HostTable>,
+    proxies: Proxies,
     tenants: TenantProxy,
     blobs: Option<Router>,
     platform: Option<Arc<App>>,
@@ -39,9 +42,10 @@ pub(crate) struct Front {
 
 impl Front {
     /// A front for applications alone.
-    pub(crate) fn new(hosts: Arc<HostTable>, sockets: &SocketDir) -> Self {
+    pub(crate) fn new(hosts: Arc<HostTable>, sockets: &SocketDir, proxies: Proxies) -> Self {
         Self {
             hosts,
+            proxies,
             tenants: TenantProxy::new(sockets),
             blobs: None,
             platform: None,
@@ -55,9 +59,9 @@ impl Front {
         self
     }
 
-    async fn tenant(&self, host: String, request: Request<Body>, client: Client) -> Response<Body> {
-        match self.hosts.wait_until_ready(&host, &client).await {
-            Readiness::Serves => self.tenants.pass_on(&host, request, client).await,
+    async fn tenant(&self, host: String, request: Request<Body>, caller: Caller) -> Response<Body> {
+        match self.hosts.wait_until_ready(&host, &caller).await {
+            Readiness::Serves => self.tenants.pass_on(&host, request, caller.client).await,
             Readiness::Unknown => problem(
                 &request,
                 StatusCode::NOT_FOUND,
@@ -89,7 +93,8 @@ impl Handler for Front {
     async fn handle(&self, request: Request<Body>, client: Client) -> Response<Body> {
         let host = host_of(&request).map(hosts::normalized).unwrap_or_default();
         if self.hosts.is_tenants(&host) {
-            return self.tenant(host, request, client).await;
+            let caller = self.proxies.caller(request.headers(), client);
+            return self.tenant(host, request, caller).await;
         }
         if let Some(blobs) = &self.blobs
             && request.uri().path().starts_with(BLOBS)
