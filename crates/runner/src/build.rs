@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::error::{BuildError, BuildStep};
 use crate::job::Build;
 use crate::options::Egress;
 use crate::process::{self, Bound, DiskBound, Ended, Task};
+use crate::remove::remove_all;
 use crate::sandbox::cgroup::ControlGroup;
 use crate::sandbox::init::ProcessBounds;
 use crate::sandbox::proxy::Proxy;
@@ -19,7 +21,7 @@ use crate::sandbox::{CACHE, CERTIFICATES, Inside, Network, SOURCE};
 use crate::source::{Escapes, Source, bytes, confine};
 use crate::target_cache::TargetCache;
 use crate::usage::disk_usage;
-use crate::workdir::{make_private, remove_all};
+use crate::workdir::make_private;
 
 /// Files and folders that a build may leave; `node_modules` of a large site has some 100,000.
 const ENTRIES_MAX: u64 = 2_000_000;
@@ -74,7 +76,13 @@ pub(crate) async fn build(
         tokio::task::spawn_blocking(move || confine(&root, Escapes::Remove, &stop)).await;
     confined
         .map_err(|_| BuildError::Lost)?
-        .map_err(BuildError::io("cannot look through what was built"))?;
+        .map_err(|error| match error.kind() {
+            // Of the build's own making: another attempt would end the same way.
+            ErrorKind::InvalidFilename | ErrorKind::PermissionDenied => BuildError::Source(format!(
+                "the build left folders that cannot be looked through (nested too deep, or closed): {error}"
+            )),
+            _ => BuildError::io("cannot look through what was built")(error),
+        })?;
     if matches!(found, Found::Npm { .. }) {
         let site = find_site(&source.folder, false);
         *found = Found::Site(site.ok_or_else(|| {

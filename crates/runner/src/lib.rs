@@ -14,6 +14,7 @@ mod log;
 mod options;
 mod pack;
 mod process;
+mod remove;
 mod sandbox;
 mod simulated;
 mod source;

@@ -57,7 +57,7 @@ impl TargetCache {
     pub(crate) fn move_out(&self) {
         for (live, kept) in &self.places {
             let is_folder = fs::symlink_metadata(live).is_ok_and(|metadata| metadata.is_dir());
-            if is_folder && crate::workdir::remove_all(kept).is_ok() {
+            if is_folder && crate::remove::remove_all(kept).is_ok() {
                 drop(fs::rename(live, kept));
             }
         }

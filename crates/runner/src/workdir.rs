@@ -9,9 +9,13 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 
 use crate::error::RunnerError;
+use crate::remove::remove_all;
 
 /// The caches of a project that was not built for so long are removed at the next start.
 const CACHE_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What builds of earlier lives left, with a number.
+const LEFTOVER: &str = "leftover-";
 
 /// The folder, held against a second runner for as long as this lives.
 pub(crate) struct Folders {
@@ -23,15 +27,17 @@ impl Folders {
     /// Makes what is missing, removes what builds of an earlier life left behind.
     pub(crate) fn open(root: &Path) -> Result<Self, RunnerError> {
         let fail = |error| RunnerError::Folder(root.to_owned(), error);
-        make_private(root).map_err(fail)?;
+        fs::create_dir_all(root).map_err(fail)?;
         let root = root.canonicalize().map_err(fail)?;
+        make_private(&root).map_err(fail)?;
         let lock = fs::File::create(root.join("lock")).map_err(fail)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| RunnerError::FolderInUse(root.clone()))?;
-        remove_all(&root.join("work")).map_err(fail)?;
+        set_aside(&root).map_err(fail)?;
         for name in ["work", "caches", "oci"] {
             make_private(&root.join(name)).map_err(fail)?;
         }
+        remove_leftovers(&root);
         forget_unused_caches(&root.join("caches"));
         Ok(Self { root, _lock: lock })
     }
@@ -67,6 +73,30 @@ impl Folders {
         remove_all(&path)?;
         make_private(&path)?;
         Ok(WorkDir { path })
+    }
+}
+
+/// Takes what builds of an earlier life left out of the way. Not being able to remove it is no reason
+/// not to start: it is tried again at each start.
+fn set_aside(root: &Path) -> std::io::Result<()> {
+    let free = (1..)
+        .map(|n| root.join(format!("{LEFTOVER}{n}")))
+        .find(|path| fs::symlink_metadata(path).is_err())
+        .expect("there are more numbers than folders");
+    match fs::rename(root.join("work"), free) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn remove_leftovers(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(LEFTOVER) {
+            continue;
+        }
+        if let Err(error) = remove_all(&entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "what builds of an earlier life left cannot be removed; it takes up room");
+        }
     }
 }
 
@@ -121,24 +151,23 @@ pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
-/// Removes a folder with everything in it, also where a build took the permission to do so away.
-pub(crate) fn remove_all(path: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            open_up(path);
-            fs::remove_dir_all(path)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn open_up(path: &Path) {
-    drop(fs::set_permissions(path, fs::Permissions::from_mode(0o700)));
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        // The entry's own type: links are not followed.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
-        }
+    #[test]
+    fn what_an_earlier_life_left_is_removed_at_the_next_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().join("runner");
+        let folders = Folders::open(&root).expect("a new folder");
+        let work = folders.work("build", "lease").expect("a work folder");
+        fs::create_dir_all(work.path().join("src/a/b")).expect("a folder");
+        drop(folders);
+        // The life before that could not remove its own.
+        fs::create_dir_all(root.join("leftover-1/x")).expect("a folder");
+        let folders = Folders::open(&root).expect("the same folder");
+        assert_eq!(fs::read_dir(root.join("work")).expect("there").count(), 0);
+        assert!(!root.join("leftover-1").exists() && !root.join("leftover-2").exists());
+        drop(folders);
     }
 }

@@ -92,7 +92,7 @@ pub(super) async fn fetch(
         build.machine.options.limits.source_entries,
     );
     // Nothing after this needs the history, and a site must not publish it.
-    crate::workdir::remove_all(&root.join(".git"))
+    crate::remove::remove_all(&root.join(".git"))
         .map_err(BuildError::io("cannot tidy the source"))?;
     if crate::usage::disk_usage(&root).entries > entries {
         return Err(git.bound(Bound::Entries));
