@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use nokube_runner::{Egress, RunnerOptions};
 use nokube_tests::repository::Repository;
-use nokube_tests::runner::Bench;
+use nokube_tests::runner::{BUILD_LIMIT, Bench};
 use nokube_tests::runner_platform::SeenBuild;
+use nokube_tests::wait::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -200,6 +201,60 @@ async fn a_build_that_takes_too_much_is_stopped() {
         "{}",
         processes.text()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_hides_what_it_writes_is_stopped() {
+    let deleted = run_with(
+        "exec 3>hidden; rm hidden; fallocate -l 1900M /proc/self/fd/3; sleep 20",
+        |options| {
+            options.concurrency = 1;
+            options.limits.disk_bytes = 100 << 20;
+            options.limits.cache_bytes = 100 << 20;
+        },
+    )
+    .await;
+    assert!(
+        deleted.failure().contains("disk filled"),
+        "{}\n{}",
+        deleted.failure(),
+        deleted.text()
+    );
+    let reserve = run_with("echo ran", |options| {
+        options.limits.reserve_bytes = Some(u64::MAX);
+    })
+    .await;
+    assert!(
+        reserve.failure().contains("nearly full") && !reserve.text().contains("\nran\n"),
+        "{}",
+        reserve.failure()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_whose_folders_are_too_deep_fails_and_leaves_nothing() {
+    let mut bench = Bench::start(HELPER, |_| ()).await;
+    // Deeper than the runner may open files, and than a path may be long.
+    let deep = "perl -e '$d = \"d\" x 200; for (1..30000) { mkdir $d; chdir $d or die }'";
+    for (id, rest) in [("watched", "sleep 20"), ("over", "exit 0")] {
+        let build = bench
+            .build(id, &app(&format!("{deep}\n{rest}")).file_url())
+            .await;
+        let failure = build.failure();
+        assert!(failure.contains("cannot be looked through"), "{failure}");
+    }
+    let work = bench.data_dir().join("work");
+    until("the work to be gone", BUILD_LIMIT, || async {
+        let mut left = std::fs::read_dir(&work).ok()?;
+        left.next().is_none().then_some(())
+    })
+    .await;
+    bench.stop_runner().await;
+    bench.start_runner(|_| ());
+    let build = bench
+        .build("next", &app("echo ran; exit 9").file_url())
+        .await;
+    assert!(build.text().contains("\nran\n"), "{}", build.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

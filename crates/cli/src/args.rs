@@ -179,6 +179,13 @@ pub(crate) struct BuildArgs {
     /// Builds at once.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) build_concurrency: u16,
+    /// What builds leave free of the disk. By default 1024, or the twentieth part of a small disk.
+    #[arg(long, value_name = "MIB")]
+    pub(crate) build_reserve_mib: Option<u64>,
+    /// What is kept of all projects for their next builds; what was used the longest ago is removed. By
+    /// default 16384.
+    #[arg(long, value_name = "MIB")]
+    pub(crate) build_caches_mib: Option<u64>,
 }
 
 /// Which addresses sources may be cloned from.

@@ -8,19 +8,18 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::caches;
 use crate::detect::{Found, find_site};
 use crate::error::{BuildError, BuildStep};
 use crate::job::Build;
 use crate::options::Egress;
 use crate::process::{self, Bound, DiskBound, Ended, Task};
-use crate::remove::remove_all;
 use crate::sandbox::cgroup::ControlGroup;
 use crate::sandbox::init::ProcessBounds;
 use crate::sandbox::proxy::Proxy;
 use crate::sandbox::{CACHE, CERTIFICATES, Inside, Network, SOURCE};
 use crate::source::{Escapes, Source, bytes, confine};
 use crate::target_cache::TargetCache;
-use crate::usage::disk_usage;
 use crate::workdir::make_private;
 
 /// Files and folders that a build may leave; `node_modules` of a large site has some 100,000.
@@ -152,10 +151,10 @@ impl Place {
     fn prepare(build: &Build, source: &Source) -> BuildStep<Self> {
         let machine = &build.machine;
         let limits = &machine.options.limits;
-        let caches = machine.folders.cache(build.job.project_id);
-        let (cache, targets) = (caches.join("shared"), caches.join("targets"));
+        let folder = build.cache.folder();
+        let (cache, targets) = (caches::shared(&folder), caches::targets(&folder));
         let owner = machine.sandbox().and_then(|sandbox| sandbox.owner());
-        prepare_caches(&caches, limits.cache_bytes, owner)
+        caches::prepare(&folder, owner)
             .map_err(BuildError::io("cannot prepare the build's cache"))?;
         let work = build.work.path();
         let (mut etc, mut proxy) = (Vec::new(), None);
@@ -188,35 +187,6 @@ impl Place {
             env,
         })
     }
-}
-
-/// The caches of a project, emptied when they grew too large.
-fn prepare_caches(caches: &Path, limit: u64, owner: Option<u32>) -> std::io::Result<()> {
-    if disk_usage(caches).bytes > limit {
-        remove_all(caches)?;
-    }
-    make_private(caches)?;
-    // The folder's own time says when it was last used.
-    fs::write(caches.join("used"), "")?;
-    fs::remove_file(caches.join("used"))?;
-    make_private(&caches.join("targets"))?;
-    let shared = caches.join("shared");
-    for folder in [
-        shared.clone(),
-        shared.join("cargo"),
-        shared.join("npm"),
-        shared.join("xdg"),
-    ] {
-        // An earlier build may have put anything in the place of a folder.
-        if fs::symlink_metadata(&folder).is_ok_and(|metadata| !metadata.is_dir()) {
-            fs::remove_file(&folder)?;
-        }
-        make_private(&folder)?;
-        if let Some(owner) = owner {
-            std::os::unix::fs::lchown(&folder, Some(owner), Some(owner))?;
-        }
-    }
-    Ok(())
 }
 
 /// The few files of `/etc` that programs look at: a user to be, no resolver to ask.
@@ -379,6 +349,7 @@ async fn run(build: &Build, place: &Place, step: &Step) -> BuildStep<()> {
                 entries: ENTRIES_MAX,
             },
         ],
+        room: machine.room_bound(limits.disk_bytes.saturating_add(limits.cache_bytes)),
         memory_bytes: Some(limits.memory_bytes),
         capture: false,
     };
@@ -386,6 +357,11 @@ async fn run(build: &Build, place: &Place, step: &Step) -> BuildStep<()> {
         .await
         .map_err(BuildError::io("cannot start the build command"))?;
     let of = &step.of;
+    if matches!(outcome.ended, Ended::Killed(Bound::Full)) {
+        return Err(BuildError::Platform(format!(
+            "{of}: the build command was stopped, since the build machine's disk is nearly full"
+        )));
+    }
     Err(BuildError::Source(match outcome.ended {
         Ended::Exited(status) if status.success() => return Ok(()),
         Ended::Exited(status) if status.code() == Some(128 + libc::SIGXFSZ) => {
@@ -418,6 +394,12 @@ async fn run(build: &Build, place: &Place, step: &Step) -> BuildStep<()> {
         Ended::Killed(Bound::Entries) => {
             format!("{of}: the build command made more than {ENTRIES_MAX} files and folders")
         }
+        Ended::Killed(Bound::Opaque) => format!(
+            "{of}: the build command made folders that cannot be looked through: nested too deep, or closed"
+        ),
+        Ended::Killed(Bound::Full | Bound::Fall) => format!(
+            "{of}: while the build command ran, the build machine's disk filled by more than builds may take"
+        ),
         Ended::Killed(Bound::Memory) => format!(
             "{of}: the build command used more memory than the limit of {}",
             bytes(limits.memory_bytes)

@@ -10,6 +10,7 @@ use nokube_api::runner::{BuildOutcome, BuildResult, Job};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::caches::CacheUse;
 use crate::client::{CallError, Platform};
 use crate::error::{BuildError, BuildStep};
 use crate::log::BuildLog;
@@ -30,6 +31,8 @@ pub(crate) struct Build {
     pub(crate) platform: Platform,
     pub(crate) job: Job,
     pub(crate) work: WorkDir,
+    /// What earlier builds of the project left for this one.
+    pub(crate) cache: CacheUse,
     pub(crate) log: BuildLog,
     /// Cancelled when nobody wants the build any more, and in any case at its end: what runs in
     /// threads of its own looks at it.
@@ -182,11 +185,13 @@ async fn supervise(
     };
     let limit = Duration::from_secs(job.timeout_seconds);
     let cancel = lost.child_token();
+    let cache = machine.folders.caches().of(job.project_id);
     let build = Build {
         machine,
         platform: platform.clone(),
         job,
         work,
+        cache,
         log,
         cancel: cancel.clone(),
         commit: Mutex::default(),
@@ -201,6 +206,10 @@ async fn supervise(
     let outcome = conclude(ended, &build.log).await;
     let commit = build.commit();
     build.work.remove().await;
+    drop(build.cache);
+    let (machine, project_id) = (build.machine, build.job.project_id);
+    // A large cache takes a while to be measured: the result need not wait.
+    tokio::task::spawn_blocking(move || machine.folders.caches().settle(project_id));
     (outcome, commit)
 }
 
@@ -217,6 +226,15 @@ async fn make(build: &Build) -> BuildStep<String> {
         .await;
     if job.builder == "simulated" {
         return simulated::make(build).await;
+    }
+    let machine = Arc::clone(&build.machine);
+    if !tokio::task::spawn_blocking(move || machine.has_room())
+        .await
+        .map_err(|_| BuildError::Lost)?
+    {
+        return Err(BuildError::Platform(
+            "the build machine's disk is nearly full; its operator has to make room".to_owned(),
+        ));
     }
     let source = source::fetch(build).await?;
     let mut found = detect::detect(build, &source).await?;

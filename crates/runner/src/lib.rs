@@ -6,6 +6,7 @@
 //! here opens a database, and no program is started through a shell outside of the sandbox.
 
 mod build;
+mod caches;
 mod client;
 mod detect;
 mod error;

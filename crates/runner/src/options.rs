@@ -110,8 +110,14 @@ pub struct Limits {
     pub fetch_stall_seconds: u64,
     /// Source and everything the build command writes beside it.
     pub disk_bytes: u64,
-    /// A project's package cache; emptied when it is larger.
+    /// What is kept of a project for its next build: packages, what cargo compiled. Emptied when it is
+    /// larger.
     pub cache_bytes: u64,
+    /// The same of all projects together; what was used the longest ago is removed.
+    pub caches_total_bytes: u64,
+    /// What stays free of the file system: builds that would take it are stopped. Without a value, a
+    /// gibibyte, or the twentieth part of a small file system.
+    pub reserve_bytes: Option<u64>,
     /// Memory of all processes of a build command.
     pub memory_bytes: u64,
     /// Processes and threads of a build command.
@@ -131,6 +137,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What stays free of a file system of this size.
+    pub(crate) fn reserve_of(&self, total_bytes: u64) -> u64 {
+        self.reserve_bytes.unwrap_or(GIB.min(total_bytes / 20))
+    }
+
     /// The defaults, with half of this machine's memory for a build: compilers use a few hundred
     /// mebibytes per processor, and machines with many processors have much memory.
     #[must_use]
@@ -158,6 +169,8 @@ impl Default for Limits {
             fetch_stall_seconds: 30,
             disk_bytes: 8 * GIB,
             cache_bytes: 4 * GIB,
+            caches_total_bytes: 16 * GIB,
+            reserve_bytes: None,
             memory_bytes: 4 * GIB,
             processes: 1024,
             file_bytes: 2 * GIB,

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use crate::log::BuildLog;
-use crate::usage::{disk_usage, tree_memory_bytes};
+use crate::usage::{disk_usage, room, tree_memory_bytes};
 
 /// Longer lines are cut by the log; this bounds what is held of one.
 const LINE_MAX_BYTES: usize = 16 * 1024;
@@ -30,6 +30,7 @@ pub(crate) struct Task {
     pub(crate) wall: Duration,
     /// Folders and how many bytes and entries each may grow to.
     pub(crate) disk: Vec<DiskBound>,
+    pub(crate) room: RoomBound,
     pub(crate) memory_bytes: Option<u64>,
     /// Keep standard output instead of logging it: at most 64 KiB.
     pub(crate) capture: bool,
@@ -40,6 +41,18 @@ pub(crate) struct DiskBound {
     pub(crate) folder: PathBuf,
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
+}
+
+/// What has to remain of the file system. What a program writes into files that it deleted at once, or
+/// where nobody can look, shows here alone.
+#[derive(Debug, Clone)]
+pub(crate) struct RoomBound {
+    /// A folder of the file system.
+    pub(crate) folder: PathBuf,
+    /// So much stays free, whoever takes the rest.
+    pub(crate) reserve_bytes: u64,
+    /// So much may be taken while the program runs, by whomever.
+    pub(crate) fall_bytes: u64,
 }
 
 /// How it ended.
@@ -57,6 +70,12 @@ pub(crate) enum Bound {
     Wall,
     Disk,
     Entries,
+    /// What it made cannot be looked through.
+    Opaque,
+    /// Nearly nothing is left of the file system.
+    Full,
+    /// Much less is left of the file system than before.
+    Fall,
     Memory,
 }
 
@@ -156,6 +175,25 @@ async fn guard(child: &mut Child, task: &Task) -> std::io::Result<Ended> {
         status = child.wait() => status.map(Ended::Exited),
         () = tokio::time::sleep(task.wall) => Ok(Ended::Killed(Bound::Wall)),
         bound = watch(id, task) => Ok(Ended::Killed(bound)),
+        bound = watch_room(&task.room) => Ok(Ended::Killed(bound)),
+    }
+}
+
+/// Costs one system call a time, so it does not wait for the walks of [`watch`].
+async fn watch_room(bound: &RoomBound) -> Bound {
+    let before = room(&bound.folder).map(|room| room.free_bytes);
+    loop {
+        tokio::time::sleep(WATCH_EVERY).await;
+        // Nothing can be said of a file system that does not answer.
+        let (Ok(before), Ok(now)) = (&before, room(&bound.folder)) else {
+            continue;
+        };
+        if now.free_bytes < bound.reserve_bytes {
+            return Bound::Full;
+        }
+        if before.saturating_sub(now.free_bytes) > bound.fall_bytes {
+            return Bound::Fall;
+        }
     }
 }
 
@@ -174,6 +212,9 @@ async fn watch(id: Option<u32>, task: &Task) -> Bound {
             }
             if usage.entries > bound.entries {
                 return Bound::Entries;
+            }
+            if usage.is_opaque {
+                return Bound::Opaque;
             }
         }
         if let (Some(limit), Some(id)) = (task.memory_bytes, id)

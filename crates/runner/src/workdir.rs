@@ -4,15 +4,14 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
+use crate::caches::{CacheBounds, Caches};
 use crate::error::RunnerError;
 use crate::remove::remove_all;
-
-/// The caches of a project that was not built for so long are removed at the next start.
-const CACHE_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What builds of earlier lives left, with a number.
 const LEFTOVER: &str = "leftover-";
@@ -20,12 +19,13 @@ const LEFTOVER: &str = "leftover-";
 /// The folder, held against a second runner for as long as this lives.
 pub(crate) struct Folders {
     root: PathBuf,
+    caches: Arc<Caches>,
     _lock: fs::File,
 }
 
 impl Folders {
     /// Makes what is missing, removes what builds of an earlier life left behind.
-    pub(crate) fn open(root: &Path) -> Result<Self, RunnerError> {
+    pub(crate) fn open(root: &Path, caches: CacheBounds) -> Result<Self, RunnerError> {
         let fail = |error| RunnerError::Folder(root.to_owned(), error);
         fs::create_dir_all(root).map_err(fail)?;
         let root = root.canonicalize().map_err(fail)?;
@@ -38,8 +38,12 @@ impl Folders {
             make_private(&root.join(name)).map_err(fail)?;
         }
         remove_leftovers(&root);
-        forget_unused_caches(&root.join("caches"));
-        Ok(Self { root, _lock: lock })
+        let caches = Arc::new(Caches::open(root.join("caches"), caches));
+        Ok(Self {
+            root,
+            caches,
+            _lock: lock,
+        })
     }
 
     /// Everything of the runner: no source may lie in here.
@@ -52,9 +56,9 @@ impl Folders {
         self.root.join("oci")
     }
 
-    /// The caches of one project: `shared`, which its builds see, and `targets`, which they do not.
-    pub(crate) fn cache(&self, project_id: i64) -> PathBuf {
-        self.root.join("caches").join(project_id.to_string())
+    /// What is kept from build to build.
+    pub(crate) fn caches(&self) -> &Arc<Caches> {
+        &self.caches
     }
 
     /// A fresh folder for one lease of a build. Names come from the platform, so they are not
@@ -96,18 +100,6 @@ fn remove_leftovers(root: &Path) {
         }
         if let Err(error) = remove_all(&entry.path()) {
             tracing::warn!(path = %entry.path().display(), %error, "what builds of an earlier life left cannot be removed; it takes up room");
-        }
-    }
-}
-
-/// Removes the caches of projects that were not built for long. What can't be removed stays.
-fn forget_unused_caches(caches: &Path) {
-    for entry in fs::read_dir(caches).into_iter().flatten().flatten() {
-        // Each build makes and removes something in it: see `Place::prepare`.
-        let used = entry.metadata().and_then(|metadata| metadata.modified());
-        let is_old = used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_MAX_AGE));
-        if is_old {
-            drop(remove_all(&entry.path()));
         }
     }
 }
@@ -159,13 +151,17 @@ mod tests {
     fn what_an_earlier_life_left_is_removed_at_the_next_start() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path().join("runner");
-        let folders = Folders::open(&root).expect("a new folder");
+        let bounds = CacheBounds {
+            project_bytes: 1,
+            total_bytes: 1,
+        };
+        let folders = Folders::open(&root, bounds).expect("a new folder");
         let work = folders.work("build", "lease").expect("a work folder");
         fs::create_dir_all(work.path().join("src/a/b")).expect("a folder");
         drop(folders);
         // The life before that could not remove its own.
         fs::create_dir_all(root.join("leftover-1/x")).expect("a folder");
-        let folders = Folders::open(&root).expect("the same folder");
+        let folders = Folders::open(&root, bounds).expect("the same folder");
         assert_eq!(fs::read_dir(root.join("work")).expect("there").count(), 0);
         assert!(!root.join("leftover-1").exists() && !root.join("leftover-2").exists());
         drop(folders);

@@ -10,12 +10,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::caches::CacheBounds;
 use crate::client::Platform;
 use crate::error::RunnerError;
 use crate::job;
 use crate::options::RunnerOptions;
+use crate::process::RoomBound;
 use crate::sandbox::Sandbox;
 use crate::toolchain::Toolchain;
+use crate::usage::room;
 use crate::workdir::Folders;
 
 /// How often an idle runner asks.
@@ -51,6 +54,28 @@ impl Machine {
             || self.private.iter().any(|private| path.starts_with(private))
     }
 
+    /// What programs have to leave of the file system, when together they may take so much each.
+    pub(crate) fn room_bound(&self, fall_bytes: u64) -> RoomBound {
+        let folder = self.folders.root().to_owned();
+        let total = room(&folder).map_or(0, |room| room.total_bytes);
+        // Whose writing it is cannot be seen: all builds of this machine are allowed for.
+        let builds = u64::try_from(self.options.concurrency.max(1)).unwrap_or(u64::MAX);
+        RoomBound {
+            folder,
+            reserve_bytes: self.options.limits.reserve_of(total),
+            fall_bytes: fall_bytes.saturating_mul(builds),
+        }
+    }
+
+    /// Whether a build may begin; removes caches when the file system is nearly full. May take long.
+    pub(crate) fn has_room(&self) -> bool {
+        let bound = self.room_bound(0);
+        let is_enough =
+            || room(&bound.folder).map_or(true, |room| room.free_bytes > bound.reserve_bytes);
+        self.folders.caches().make_room(is_enough);
+        is_enough()
+    }
+
     async fn prepare(options: RunnerOptions) -> Result<Self, RunnerError> {
         let folders = open_folders(&options).await?;
         let toolchain = Toolchain::load(options.toolchain.as_deref())?;
@@ -83,8 +108,12 @@ impl Machine {
 /// Opens the folder, which an earlier runner may be about to leave.
 async fn open_folders(options: &RunnerOptions) -> Result<Folders, RunnerError> {
     let began = Instant::now();
+    let bounds = CacheBounds {
+        project_bytes: options.limits.cache_bytes,
+        total_bytes: options.limits.caches_total_bytes,
+    };
     loop {
-        match Folders::open(&options.data_dir) {
+        match Folders::open(&options.data_dir, bounds) {
             Err(RunnerError::FolderInUse(_)) if began.elapsed() < STOP_MAX * 2 => {
                 tokio::time::sleep(IDLE).await
             }

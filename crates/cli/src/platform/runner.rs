@@ -82,7 +82,16 @@ fn options(args: RunnerArgs) -> anyhow::Result<RunnerOptions> {
             .zip(std::env::var(REGISTRY_PASSWORD).ok()),
     });
     options.concurrency = usize::from(build.build_concurrency);
+    let limits = &mut options.limits;
+    limits.reserve_bytes = build.build_reserve_mib.map(bytes);
+    if let Some(mib) = build.build_caches_mib {
+        limits.caches_total_bytes = bytes(mib);
+    }
     Ok(options)
+}
+
+fn bytes(mib: u64) -> u64 {
+    mib.saturating_mul(1024 * 1024)
 }
 
 fn token(args: &RunnerArgs) -> anyhow::Result<String> {
@@ -158,6 +167,14 @@ impl RunnerChild {
         if let Some(url) = &build.push_registry {
             option("--push-registry", url);
         }
+        for (name, value) in [
+            ("--build-reserve-mib", build.reserve_mib),
+            ("--build-caches-mib", build.caches_mib),
+        ] {
+            if let Some(mib) = value {
+                option(name, &mib.to_string());
+            }
+        }
         for (flag, wanted) in [
             ("--unsandboxed-builds", build.unsandboxed),
             ("--offline-builds", build.offline),
@@ -188,6 +205,8 @@ pub(crate) struct Build {
     fileserver: Option<PathBuf>,
     push_registry: Option<String>,
     concurrency: u16,
+    reserve_mib: Option<u64>,
+    caches_mib: Option<u64>,
     unsandboxed: bool,
     offline: bool,
 }
@@ -199,6 +218,8 @@ impl From<BuildArgs> for Build {
             fileserver: args.fileserver.or_else(built_fileserver),
             push_registry: args.push_registry,
             concurrency: args.build_concurrency,
+            reserve_mib: args.build_reserve_mib,
+            caches_mib: args.build_caches_mib,
             unsandboxed: args.unsandboxed_builds,
             offline: args.offline_builds,
         }

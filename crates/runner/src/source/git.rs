@@ -246,6 +246,10 @@ impl<'a> Git<'a> {
             stdin,
             wall: Duration::from_secs(seconds),
             disk: vec![source],
+            room: self
+                .build
+                .machine
+                .room_bound(limits.source_bytes.saturating_mul(2)),
             memory_bytes: Some(limits.memory_bytes),
             capture,
         };
@@ -299,12 +303,18 @@ impl<'a> Git<'a> {
 
     fn bound(&self, bound: Bound) -> BuildError {
         let limits = &self.build.machine.options.limits;
+        if bound == Bound::Full {
+            return BuildError::Platform(
+                "fetching the source was stopped, since the build machine's disk is nearly full"
+                    .to_owned(),
+            );
+        }
         BuildError::Source(match bound {
             Bound::Wall => format!(
                 "fetching the source took longer than {} seconds; the server is too slow or hangs",
                 limits.fetch_seconds
             ),
-            Bound::Disk => format!(
+            Bound::Disk | Bound::Opaque | Bound::Full | Bound::Fall => format!(
                 "the source is larger than the limit of {}; keep large files out of the repository",
                 bytes(limits.source_bytes)
             ),
