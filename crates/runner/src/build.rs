@@ -53,6 +53,14 @@ pub(crate) async fn build(
             "the source has a build command, and this build machine has no sandbox to run it in: {reason}. Its operator must install it; until then commit the built files"
         )));
     }
+    let (cache, owner) = (
+        build.cache.folder(),
+        machine.sandbox().and_then(|sandbox| sandbox.owner()),
+    );
+    tokio::task::spawn_blocking(move || caches::prepare(&cache, owner))
+        .await
+        .map_err(|_| BuildError::Lost)?
+        .map_err(BuildError::io("cannot prepare the build's cache"))?;
     let place = Place::prepare(build, source)?;
     let folders: Vec<PathBuf> = steps.iter().map(|step| step.folder.clone()).collect();
     let targets = TargetCache::move_in(
@@ -153,9 +161,6 @@ impl Place {
         let limits = &machine.options.limits;
         let folder = build.cache.folder();
         let (cache, targets) = (caches::shared(&folder), caches::targets(&folder));
-        let owner = machine.sandbox().and_then(|sandbox| sandbox.owner());
-        caches::prepare(&folder, owner)
-            .map_err(BuildError::io("cannot prepare the build's cache"))?;
         let work = build.work.path();
         let (mut etc, mut proxy) = (Vec::new(), None);
         if machine.sandbox().is_some() {

@@ -6,16 +6,23 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::remove::remove_all;
+use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, fchmod, fchown, mkdirat, openat, unlinkat};
+use rustix::io::Errno;
+
+use crate::remove::{FOLDER, remove_all};
 use crate::usage::disk_usage;
 use crate::workdir::make_private;
 
 /// The caches of a project that was not built for so long are removed at the next start.
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often a folder is made anew that something else took the place of.
+const ATTEMPTS: u32 = 8;
 /// Names of what is to be removed; no project's.
 const OLD: &str = "old-";
 
@@ -228,29 +235,53 @@ pub(crate) fn targets(folder: &Path) -> PathBuf {
 }
 
 /// Makes what is missing of a project's cache.
-pub(crate) fn prepare(folder: &Path, owner: Option<u32>) -> std::io::Result<()> {
+///
+/// Another build of the project may run meanwhile, and swap anything in `shared` for a link: no path
+/// leads through it, and a mode or owner is changed of a folder that is open.
+pub(crate) fn prepare(folder: &Path, owner: Option<u32>) -> io::Result<()> {
     make_private(folder)?;
     // The folder's own time says when it was last used.
     fs::write(folder.join("used"), "")?;
     fs::remove_file(folder.join("used"))?;
-    make_private(&targets(folder))?;
-    let shared = shared(folder);
-    for folder in [
-        shared.clone(),
-        shared.join("cargo"),
-        shared.join("npm"),
-        shared.join("xdg"),
-    ] {
-        // An earlier build may have put anything in the place of a folder.
-        if fs::symlink_metadata(&folder).is_ok_and(|metadata| !metadata.is_dir()) {
-            fs::remove_file(&folder)?;
-        }
-        make_private(&folder)?;
-        if let Some(owner) = owner {
-            std::os::unix::fs::lchown(&folder, Some(owner), Some(owner))?;
-        }
+    let project = openat(CWD, folder, FOLDER, Mode::empty())?;
+    own_folder(&project, "targets", None)?;
+    let shared = own_folder(&project, "shared", owner)?;
+    for name in ["cargo", "npm", "xdg"] {
+        own_folder(&shared, name, owner)?;
     }
     Ok(())
+}
+
+/// Opens a folder in `at` that nobody but `owner` may enter; made, when it is not there or something
+/// else is.
+fn own_folder(at: &OwnedFd, name: &str, owner: Option<u32>) -> io::Result<OwnedFd> {
+    for _ in 0..ATTEMPTS {
+        match mkdirat(at, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match openat(at, name, FOLDER, Mode::empty()) {
+            Ok(folder) => {
+                fchmod(&folder, Mode::RWXU)?;
+                if let Some(owner) = owner {
+                    fchown(
+                        &folder,
+                        Some(Uid::from_raw(owner)),
+                        Some(Gid::from_raw(owner)),
+                    )?;
+                }
+                return Ok(folder);
+            }
+            // A file or a link: an earlier build put it there, or one that runs.
+            Err(Errno::NOTDIR | Errno::LOOP) => match unlinkat(at, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                Err(error) => return Err(error.into()),
+            },
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::other("another build keeps changing the cache"))
 }
 
 #[cfg(test)]
@@ -314,6 +345,48 @@ mod tests {
         assert!(!third.folder().exists());
         caches.make_room(|| false);
         assert!(!third.folder().exists());
+    }
+
+    #[test]
+    fn links_in_the_place_of_a_caches_folders_are_replaced_and_not_followed() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let (cache, victim) = (folder.path().join("7"), folder.path().join("victim"));
+        fs::create_dir(&victim).expect("a folder");
+        fs::set_permissions(&victim, fs::Permissions::from_mode(0o755)).expect("open");
+        let root = rustix::process::geteuid().is_root();
+        let owner = root.then_some(crate::sandbox::BUILD_USER);
+        prepare(&cache, owner).expect("prepared");
+        for name in ["cargo", "npm"] {
+            fs::remove_dir(shared(&cache).join(name)).expect("it is empty");
+            symlink(&victim, shared(&cache).join(name)).expect("a link");
+        }
+        // As a build does that runs meanwhile: whatever is there turns into a link again and again.
+        let running = std::sync::atomic::AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (place, link) = (shared(&cache).join("npm"), shared(&cache).join("link"));
+                while running.load(std::sync::atomic::Ordering::Relaxed) {
+                    drop(symlink(&victim, &link));
+                    drop(fs::remove_dir(&place));
+                    drop(fs::rename(&link, &place));
+                }
+            });
+            for _ in 0..2000 {
+                // It may give up, and does no harm.
+                drop(prepare(&cache, owner));
+            }
+            running.store(false, std::sync::atomic::Ordering::Relaxed);
+        });
+        let metadata = fs::metadata(&victim).expect("still there");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o755);
+        assert_eq!(metadata.uid(), rustix::process::geteuid().as_raw());
+        prepare(&cache, owner).expect("prepared");
+        let cargo = fs::symlink_metadata(shared(&cache).join("cargo")).expect("there");
+        assert!(cargo.is_dir());
+        assert_eq!(cargo.permissions().mode() & 0o777, 0o700);
+        assert!(owner.is_none_or(|owner| cargo.uid() == owner));
     }
 
     #[test]

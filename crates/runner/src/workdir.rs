@@ -2,16 +2,16 @@
 //! `oci/` (what was packed).
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{CWD, FlockOperation, Mode, fchmod, openat};
 
 use crate::caches::{CacheBounds, Caches};
 use crate::error::RunnerError;
-use crate::remove::remove_all;
+use crate::remove::{FOLDER, remove_all};
 
 /// What builds of earlier lives left, with a number.
 const LEFTOVER: &str = "leftover-";
@@ -140,7 +140,9 @@ pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+    // The folder itself: a link in its place is an error.
+    let folder = openat(CWD, path, FOLDER, Mode::empty())?;
+    Ok(fchmod(folder, Mode::RWXU)?)
 }
 
 #[cfg(test)]
