@@ -23,6 +23,8 @@ const RATIO_MAX: u64 = 100;
 /// A path has at most 4096 bytes; pax headers hold a few fields.
 const EXTENSION_MAX_BYTES: u64 = 64 * 1024;
 const RATIO_FREE_BYTES: u64 = 64 * 1024 * 1024;
+/// Folders in folders; what packs sites goes no deeper.
+const DEPTH_MAX: usize = 64;
 
 /// Fetches and unpacks it into the build's source folder.
 pub(super) async fn fetch(build: &Build, url: &str, digest: &str) -> BuildStep<()> {
@@ -115,13 +117,7 @@ impl Unpack {
         let mut count = 0;
         for entry in archive.entries().map_err(broken)? {
             let mut entry = entry.map_err(broken)?;
-            count += 1;
-            if count > self.entries_max {
-                return Err(BuildError::Source(format!(
-                    "the uploaded source has more than {} files and folders",
-                    self.entries_max
-                )));
-            }
+            self.spend(&mut count)?;
             let kind = entry.header().entry_type();
             if matches!(kind, EntryType::XGlobalHeader) {
                 continue;
@@ -138,9 +134,15 @@ impl Unpack {
             {
                 continue;
             }
-            let place = self
+            if path.components().count() > DEPTH_MAX {
+                return Err(refuse(&format!("is nested more than {DEPTH_MAX} deep")));
+            }
+            let (place, made) = self
                 .prepare(&path)
                 .map_err(|error| refuse(&format!("cannot be unpacked: {error}")))?;
+            for _ in 0..made {
+                self.spend(&mut count)?;
+            }
             let done = match kind {
                 EntryType::Directory => fs::create_dir(&place)
                     .or_else(|error| if place.is_dir() { Ok(()) } else { Err(error) }),
@@ -199,11 +201,23 @@ impl Unpack {
         Ok(())
     }
 
-    /// The folders above an entry, made where missing; none of them may be a link.
-    fn prepare(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut place = self.target.clone();
+    /// One file or folder more.
+    fn spend(&self, count: &mut u64) -> BuildStep<()> {
+        *count += 1;
+        if *count > self.entries_max {
+            return Err(BuildError::Source(format!(
+                "the uploaded source has more than {} files and folders",
+                self.entries_max
+            )));
+        }
+        Ok(())
+    }
+
+    /// Where an entry goes, and how many of the folders above it were made; none of them may be a link.
+    fn prepare(&self, path: &Path) -> io::Result<(PathBuf, usize)> {
+        let (mut place, mut made) = (self.target.clone(), 0);
         let Some(parent) = path.parent() else {
-            return Ok(self.target.join(path));
+            return Ok((self.target.join(path), made));
         };
         for part in parent.components() {
             place.push(part);
@@ -214,10 +228,13 @@ impl Unpack {
                         "a file or link stands where its folder should be",
                     ));
                 }
-                Err(_) => fs::create_dir(&place)?,
+                Err(_) => {
+                    fs::create_dir(&place)?;
+                    made += 1;
+                }
             }
         }
-        Ok(self.target.join(path))
+        Ok((self.target.join(path), made))
     }
 }
 
@@ -295,11 +312,18 @@ mod tests {
         header
     }
 
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(bytes).expect("memory");
+        gzip.finish().expect("a gzip")
+    }
+
     fn pack(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
-        let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
-            Vec::new(),
-            flate2::Compression::fast(),
-        ));
+        gzip(&tar_of(entries))
+    }
+
+    fn tar_of(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
         for (name, kind, content) in entries {
             let is_link = matches!(kind, EntryType::Symlink | EntryType::Link);
             let mut header = header(
@@ -314,11 +338,7 @@ mod tests {
             let data = if is_link { &[][..] } else { content.as_bytes() };
             builder.append(&header, data).expect("an entry");
         }
-        builder
-            .into_inner()
-            .expect("a tar")
-            .finish()
-            .expect("a gzip")
+        builder.into_inner().expect("a tar")
     }
 
     #[test]
@@ -349,6 +369,26 @@ mod tests {
             ],
             vec![("a", EntryType::Link, "/etc/passwd")],
             vec![("a", EntryType::Char, "")],
+            vec![("a", EntryType::Block, "")],
+            vec![("a", EntryType::GNUSparse, "")],
+            vec![("a", EntryType::new(b'Z'), "")],
+            // One link after another, each harmless to look at: nothing is written through the last.
+            vec![
+                ("a", EntryType::Symlink, "."),
+                ("a/b", EntryType::Symlink, ".."),
+                ("a/b/x", EntryType::Regular, "y"),
+            ],
+            vec![
+                ("a/b", EntryType::Directory, ""),
+                ("c", EntryType::Symlink, "a/b"),
+                ("c/d", EntryType::Symlink, "../../.."),
+                ("c/d/x", EntryType::Regular, "y"),
+            ],
+            vec![
+                ("x", EntryType::Symlink, "../x"),
+                ("x/", EntryType::Directory, ""),
+                ("x/y", EntryType::Regular, "y"),
+            ],
             vec![("a", EntryType::Fifo, "")],
         ] {
             let (folder, done) = unpack(&pack(&entries));
@@ -358,6 +398,34 @@ mod tests {
             );
             assert!(!folder.path().join("x").exists());
         }
+    }
+
+    #[test]
+    fn folders_that_no_entry_names_are_counted_and_bounded_in_depth() {
+        // Ten entries of 50 folders each are more than the hundred that are allowed.
+        let paths: Vec<String> = (0..10)
+            .map(|n| format!("{n}/{}f", "d/".repeat(48)))
+            .collect();
+        let entries: Vec<_> = paths
+            .iter()
+            .map(|path| (path.as_str(), EntryType::Regular, ""))
+            .collect();
+        let (folder, done) = unpack(&pack(&entries));
+        assert!(matches!(done, Err(BuildError::Source(text)) if text.contains("more than 100")));
+        let made = crate::usage::disk_usage(&folder.path().join("src")).entries;
+        // The folders above one entry are made before they are counted.
+        assert!(made <= 100 + DEPTH_MAX as u64, "{made}");
+        let deep = "a/".repeat(DEPTH_MAX);
+        let named = |path: &str| {
+            unpack(&pack(&[
+                ("././@LongLink", EntryType::GNULongName, path),
+                ("a", EntryType::Directory, ""),
+            ]))
+        };
+        let (_folder, done) = named(&deep);
+        done.expect("as deep as may be");
+        let (_folder, done) = named(&format!("{deep}a/"));
+        assert!(matches!(done, Err(BuildError::Source(text)) if text.contains("nested")));
     }
 
     #[test]
@@ -375,6 +443,13 @@ mod tests {
         let zeros = "\0".repeat(70 << 20);
         assert!(
             matches!(unpack(&pack(&[("a", EntryType::Regular, &zeros)])).1, Err(BuildError::Source(text)) if text.contains("more than"))
+        );
+        // The same in a hundred gzip members, each of which is a small file of its own.
+        let whole = tar_of(&[("a", EntryType::Regular, &zeros)]);
+        let members: Vec<u8> = whole.chunks(whole.len() / 100).flat_map(gzip).collect();
+        assert!(members.len() < 1 << 20, "{}", members.len());
+        assert!(
+            matches!(unpack(&members).1, Err(BuildError::Source(text)) if text.contains("more than"))
         );
         let many: Vec<String> = (0..101).map(|n| format!("f{n}")).collect();
         let many: Vec<_> = many
