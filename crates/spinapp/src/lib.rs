@@ -10,6 +10,10 @@
 //! Used by the engine, the runner, the packer and the command line. Where Spin's documentation is
 //! silent, the behaviour of Spin 4.1 itself was followed; what we do not run is refused by name.
 
+/// How many components an application has at most: each costs compiling and memory, whether it is asked
+/// for or not.
+pub const MAX_COMPONENTS: usize = 64;
+
 mod fault;
 mod ids;
 pub mod locked;

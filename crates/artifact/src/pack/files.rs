@@ -51,6 +51,18 @@ impl Budget {
         Ok(())
     }
 
+    /// Before it is read: all components are held in memory until they are stored.
+    fn spend_wasm(&mut self, size: u64) -> Result<(), PackError> {
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > self.limits.total_bytes {
+            return Err(PackError::Limit(format!(
+                "the application has more than {} bytes of components and files",
+                self.limits.total_bytes
+            )));
+        }
+        Ok(())
+    }
+
     fn spend(&mut self, path: &Path, size: u64) -> Result<(), PackError> {
         self.files += 1;
         self.bytes += size;
@@ -64,7 +76,7 @@ impl Budget {
         }
         if self.files > limits.files || self.bytes > limits.total_bytes {
             return Err(PackError::Limit(format!(
-                "the application has more than {} files or {} bytes of files",
+                "the application has more than {} files or {} bytes of components and files",
                 limits.files, limits.total_bytes
             )));
         }
@@ -85,17 +97,31 @@ pub(super) fn open_file(root: &Dir, path: &Path) -> io::Result<(File, u64)> {
     }
 }
 
-/// The component's WebAssembly, made a component when it is a module.
+/// The component's WebAssembly, made a component when it is a module. A fault is the user's; an error
+/// ends the packing.
 pub(super) fn read_wasm(
     root: &Dir,
     manifest_dir: &Path,
     component: &Component,
     serves: bool,
-    limits: &PackLimits,
-) -> Result<Vec<u8>, Fault> {
+    budget: &mut Budget,
+) -> Result<Result<Vec<u8>, Fault>, PackError> {
     let path = manifest_dir.join(&component.source);
-    let limit = limits.wasm_bytes;
-    let (file, size) = open_file(root, &path).map_err(|error| {
+    let (file, size) = match open_wasm(root, &path, component, budget.limits.wasm_bytes) {
+        Ok(opened) => opened,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    budget.spend_wasm(size)?;
+    Ok(componentize(file.take(size), &path, component, serves))
+}
+
+fn open_wasm(
+    root: &Dir,
+    path: &Path,
+    component: &Component,
+    limit: u64,
+) -> Result<(File, u64), Fault> {
+    let (file, size) = open_file(root, path).map_err(|error| {
         let remedy = if error.kind() == io::ErrorKind::NotFound {
             match &component.build {
                 Some(_) => {
@@ -108,16 +134,24 @@ pub(super) fn read_wasm(
         } else {
             ""
         };
-        component.source_fault(explain(&path, &error), remedy)
+        component.source_fault(explain(path, &error), remedy)
     })?;
     if size > limit {
         let message = format!("the file has {size} bytes; {limit} are allowed");
         return Err(component.source_fault(message, ""));
     }
+    Ok((file, size))
+}
+
+fn componentize(
+    mut file: impl Read,
+    path: &Path,
+    component: &Component,
+    serves: bool,
+) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|error| component.source_fault(explain(&path, &error), ""))?;
+    file.read_to_end(&mut bytes)
+        .map_err(|error| component.source_fault(explain(path, &error), ""))?;
     let bytes = wasm::componentize(&bytes)
         .map_err(|error| component.source_fault(error.to_string(), ""))?
         .into_owned();

@@ -30,7 +30,7 @@ pub struct PackLimits {
     pub files: usize,
     /// Bytes of one file.
     pub file_bytes: u64,
-    /// Bytes of all files together.
+    /// Bytes of all components and files together.
     pub total_bytes: u64,
     /// Bytes of one WebAssembly component.
     pub wasm_bytes: u64,
@@ -119,7 +119,7 @@ pub fn pack(
             .triggers
             .iter()
             .any(|t| t.component == component.id);
-        let wasm = files::read_wasm(&root, source.manifest_dir, component, serves, &limits);
+        let wasm = files::read_wasm(&root, source.manifest_dir, component, serves, &mut budget)?;
         let files = files::collect(&root, source.manifest_dir, component, &mut budget)?;
         match (wasm, files) {
             (Ok(wasm), Ok(files)) => contents.push(assemble::Content { wasm, files }),

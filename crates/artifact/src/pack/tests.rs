@@ -301,6 +301,33 @@ fn limits_on_files_are_kept() {
 }
 
 #[test]
+fn components_count_towards_the_size_of_an_application() {
+    let bench = Bench::new();
+    let text = "spin_manifest_version = 2\napplication = { name = \"a\" }\n\
+                trigger.http = [{ route = \"/...\", component = \"one\" }]\n\
+                component.one.source = \"app.wasm\"\ncomponent.two.source = \"app.wasm\"\n";
+    let manifest = Manifest::parse(text).unwrap();
+    let source = Source {
+        root: &bench.root(),
+        manifest_dir: Path::new(""),
+    };
+    let size = handler().len() as u64;
+    let with = |total_bytes| {
+        let limits = PackLimits {
+            total_bytes,
+            ..PackLimits::default()
+        };
+        pack(&bench.layout, &manifest, source, CREATED, limits)
+    };
+    assert!(with(size * 2).is_ok());
+    let told = with(size * 2 - 1).unwrap_err();
+    assert!(
+        matches!(&told, PackError::Limit(text) if text.contains("components")),
+        "{told}"
+    );
+}
+
+#[test]
 fn above_500_layers_the_files_become_an_archive_that_unpacks_to_the_same() {
     let bench = Bench::new();
     for n in 0..500 {

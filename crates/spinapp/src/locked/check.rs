@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{ContentRef, LockedApp, LockedComponent, LockedTrigger, WASM_CONTENT_TYPE};
+use crate::MAX_COMPONENTS;
 use crate::fault::{Fault, Faults};
 use crate::ids;
 use crate::outbound::check_host_template;
@@ -133,6 +134,12 @@ impl Checker<'_> {
     }
 
     fn components(&mut self) {
+        let count = self.app.components.len();
+        if count > MAX_COMPONENTS {
+            // Of so many, the faults would be as many.
+            let message = format!("{count} components; {MAX_COMPONENTS} are allowed");
+            return self.fault("components", message);
+        }
         let mut ids = BTreeSet::new();
         for component in &self.app.components {
             let path = format!("components.{}", component.id);

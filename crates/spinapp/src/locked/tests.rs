@@ -195,6 +195,20 @@ fn everything_that_can_not_be_run_is_told_at_once() {
 }
 
 #[test]
+fn a_bounded_number_of_components_is_taken() {
+    let mut app = app();
+    let first = app["components"][0].clone();
+    let components = (0..65).map(|n| {
+        let mut component = first.clone();
+        component["id"] = Value::from(format!("c{n}"));
+        component
+    });
+    app["components"] = Value::Array(components.collect());
+    let told = faults(&app);
+    assert!(told.iter().any(|path| path == "components"), "{told:?}");
+}
+
+#[test]
 fn what_is_no_locked_application_is_said_so() {
     for bad in ["", "[]", "{}", r#"{"spin_lock_version":1}"#] {
         let read = LockedApp::from_json(bad.as_bytes());

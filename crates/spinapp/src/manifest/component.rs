@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::application::texts;
 use super::{Build, Commands, Component, FileMount, Variable, check_relative};
+use crate::MAX_COMPONENTS;
 use crate::ids;
 use crate::outbound::check_host_template;
 use crate::tree::{Entry, Node, Reader};
@@ -16,7 +17,18 @@ pub(super) fn read_all(
     depth: usize,
 ) -> Vec<Component> {
     let mut components = Vec::new();
-    for entry in reader.table(node) {
+    let entries = reader.table(node);
+    if entries.len() > MAX_COMPONENTS {
+        let message = format!("{} components; {MAX_COMPONENTS} are allowed", entries.len());
+        reader.fault(node, message, "make several applications of it");
+        // Their names alone, so that triggers find them.
+        let named = entries.into_iter().map(|entry| Component {
+            id: entry.key.to_owned(),
+            ..Component::default()
+        });
+        return named.collect();
+    }
+    for entry in entries {
         if let Err(message) = ids::check_kebab(entry.key) {
             reader.fault(&entry.node, message, "use an id such as `my-component`");
         }

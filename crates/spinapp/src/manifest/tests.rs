@@ -204,6 +204,26 @@ fn a_manifest_in_a_subfolder_may_name_a_source_above_it() {
 }
 
 #[test]
+fn an_application_has_a_bounded_number_of_components() {
+    let manifest = |count: usize| {
+        let components: String = (0..count)
+            .map(|n| format!("[component.c{n}]\nsource = \"c.wasm\"\n"))
+            .collect();
+        format!(
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/\"\ncomponent = \"c0\"\n{components}"
+        )
+    };
+    assert!(Manifest::parse(&manifest(64)).is_ok());
+    let told = faults(&manifest(65));
+    assert!(
+        told[0]
+            .to_string()
+            .contains("65 components; 64 are allowed"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn variables_templates_and_hosts_are_checked() {
     assert_eq!(
         component_faults(
