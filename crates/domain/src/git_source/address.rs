@@ -23,7 +23,7 @@ pub enum AddressRefusal {
     OwnPort(IpAddr, u16),
 }
 
-/// Which addresses may be fetched from.
+/// Which addresses may be fetched from. `addresses.txt` beside this file holds examples of each range.
 #[derive(Debug, Clone, Copy)]
 pub struct AddressPolicy<'a> {
     /// Whether loopback and private networks are allowed.
@@ -109,16 +109,20 @@ fn classify_v6(address: Ipv6Addr) -> AddressKind {
         AddressKind::LinkLocal
     } else if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 {
         AddressKind::Private
-    } else if first == 0x0100 && address.segments()[1..4] == [0, 0, 0] {
-        // Discard-only (RFC 6666).
-        AddressKind::NotAHost
     } else {
-        AddressKind::Public
+        match address.segments() {
+            // IPv4-compatible (RFC 4291): nothing of it is in use. Discard-only (RFC 6666).
+            [0, 0, 0, 0, 0, 0, ..] | [0x100, 0, 0, 0, ..] => AddressKind::NotAHost,
+            // Within a network: its own NAT64 (RFC 8215), segment routing (RFC 9602). Teredo (RFC 4380)
+            // is a tunnel to whatever its inverted half says.
+            [0x64, 0xff9b, 1, ..] | [0x5f00, ..] | [0x2001, 0, ..] => AddressKind::Private,
+            _ => AddressKind::Public,
+        }
     }
 }
 
-/// The IPv4 address inside an IPv6 one, where a translator would take it from there: mapped,
-/// compatible (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056).
+/// The IPv4 address inside an IPv6 one, where a translator would take it from there: mapped (RFC 4291)
+/// and its translated sister (RFC 2765), NAT64 (RFC 6052), 6to4 (RFC 3056).
 fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
@@ -130,8 +134,9 @@ fn embedded(address: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match s {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => v4(high, low),
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
         [0x2002, high, low, ..] => v4(high, low),
         _ => address,
     }

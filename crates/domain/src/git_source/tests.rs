@@ -79,6 +79,7 @@ fn own_ports_link_local_and_metadata_addresses_are_refused_everywhere() {
         "http://[fd00:ec2::254]/x",
         "http://[::ffff:169.254.169.254]/x",
         "http://[64:ff9b::a9fe:a9fe]/x",
+        "http://[::ffff:0:a9fe:a9fe]/x",
         "http://0.0.0.0/x",
         "http://[::]/x",
         "http://224.0.0.1/x",
@@ -110,6 +111,23 @@ fn private_addresses_are_refused_on_a_public_platform_only() {
             "{text}"
         );
         assert!(RepositoryUrl::parse(text, &LOCAL).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn addresses_are_public_or_not_as_the_common_table_says() {
+    for line in include_str!("addresses.txt").lines() {
+        let Some((kind, address)) = line.split_once(' ').filter(|(kind, _)| *kind != "#") else {
+            continue;
+        };
+        let address: IpAddr = address.parse().expect(line);
+        let is_public = classify(address) == AddressKind::Public;
+        assert_eq!(is_public, kind == "public", "{line}");
+        assert_eq!(
+            PUBLIC.check(address, 443, false).is_ok(),
+            is_public,
+            "{line}"
+        );
     }
 }
 
