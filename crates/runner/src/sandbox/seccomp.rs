@@ -68,6 +68,8 @@ const REFUSED: &[libc::c_long] = &[
 /// Refuses those calls to this process and all its descendants, for good.
 pub(super) fn restrict() -> Result<(), seccompiler::Error> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(seccompiler::Error::Backend)?;
+    #[cfg(target_arch = "x86_64")]
+    apply_filter(&x32::refusal())?;
     apply(
         refusals().map_err(seccompiler::Error::Backend)?,
         libc::EPERM,
@@ -142,4 +144,74 @@ fn refusals() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendErr
         SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::TIOCSTI)?;
     rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![terminal])?]);
     Ok(rules)
+}
+
+/// The x32 calls of an x86-64 kernel: they have the same architecture, and numbers that the list above
+/// does not know.
+#[cfg(target_arch = "x86_64")]
+mod x32 {
+    use seccompiler::{BpfProgram, sock_filter};
+
+    /// Set in the number of every x32 call (asm/unistd.h, `__X32_SYSCALL_BIT`).
+    pub(super) const BIT: u32 = 0x4000_0000;
+
+    /// A filter of its own: the kernel runs all of them, and the strictest answer counts.
+    pub(super) fn refusal() -> BpfProgram {
+        let statement = |code: u32, jt: u8, jf: u8, k: u32| sock_filter {
+            code: u16::try_from(code).expect("operations have 16 bits"),
+            jt,
+            jf,
+            k,
+        };
+        let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+        vec![
+            // The call's number is the first field of `seccomp_data`.
+            statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+            statement(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, BIT),
+            statement(libc::BPF_RET | libc::BPF_K, 0, 0, refuse),
+            statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a call without arguments fails with, in a thread that is restricted.
+    #[expect(unsafe_code, reason = "system calls by number are made by libc only")]
+    fn refused(calls: &[libc::c_long]) -> Vec<Option<i32>> {
+        std::thread::scope(|scope| {
+            let restricted = scope.spawn(|| {
+                rustix::thread::set_no_new_privs(true).expect("no new privileges");
+                restrict().expect("restricted");
+                let call = |number: &libc::c_long| {
+                    // SAFETY: zeros are no valid pointer and no valid descriptor to any of these.
+                    let answer = unsafe { libc::syscall(*number, 0, 0, 0, 0, 0) };
+                    (answer < 0).then(|| std::io::Error::last_os_error().raw_os_error())
+                };
+                calls.iter().map(|number| call(number).flatten()).collect()
+            });
+            restricted.join().expect("the thread ends")
+        })
+    }
+
+    #[test]
+    fn calls_that_builds_have_no_use_for_are_refused() {
+        assert_eq!(
+            refused(&[libc::SYS_ptrace, libc::SYS_bpf, libc::SYS_getpid]),
+            [Some(libc::EPERM), Some(libc::EPERM), None]
+        );
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn x32_calls_are_refused_whatever_they_do() {
+        let x32 = |number: libc::c_long| number | libc::c_long::from(x32::BIT);
+        // 521 is ptrace, by a number that only x32 has. A kernel without x32 would say ENOSYS.
+        assert_eq!(
+            refused(&[x32(libc::SYS_getpid), x32(libc::SYS_mount), x32(521)]),
+            [Some(libc::EPERM); 3]
+        );
+    }
 }
