@@ -1,5 +1,6 @@
 //! What a tenant's build command can reach, and what it cannot.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use nokube_runner::{Egress, RunnerOptions};
@@ -201,6 +202,42 @@ async fn a_build_that_takes_too_much_is_stopped() {
         "{}",
         processes.text()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_processes_of_one_build_do_not_count_for_another_projects() {
+    let bench = Bench::start(HELPER, |options| {
+        options.concurrency = 2;
+        options.limits.processes = 60;
+    })
+    .await;
+    let many = |seconds: u32, then: &str| {
+        app(&format!(
+            "id -u; for n in $(seq 1 40); do sleep {seconds} & done; echo $((40 + 2)) started; {then}"
+        ))
+    };
+    let (first, second) = (many(600, "wait"), many(1, "wait; exit 9"));
+    bench
+        .platform
+        .queue(bench.platform.job("first", &first.file_url()));
+    bench
+        .platform
+        .line_of("first", "42 started", BUILD_LIMIT)
+        .await;
+    let mut job = bench.platform.job("second", &second.file_url());
+    job.project_id = 8;
+    let build = bench.build_job(job).await;
+    let text = build.text();
+    assert!(build.failure().contains("exit code 9"), "{text}");
+    assert!(
+        text.contains("42 started") && !text.to_lowercase().contains("cannot fork"),
+        "{text}"
+    );
+    // Only root can be other users.
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    let user = if is_root { "\n61557\n" } else { "\n61556\n" };
+    assert!(text.contains(user), "{text}");
+    bench.platform.cancel("first");
 }
 
 #[tokio::test(flavor = "multi_thread")]

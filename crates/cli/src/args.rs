@@ -176,8 +176,8 @@ pub(crate) struct BuildArgs {
     /// `NOKUBE_REGISTRY_PASSWORD` when it wants them.
     #[arg(long, value_name = "URL")]
     pub(crate) push_registry: Option<String>,
-    /// Builds at once.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Builds at once. Each is a user of its own, from 61556 on, where the runner is root.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) build_concurrency: u16,
     /// What builds leave free of the disk. By default 1024, or the twentieth part of a small disk.
     #[arg(long, value_name = "MIB")]

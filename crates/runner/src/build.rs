@@ -53,22 +53,23 @@ pub(crate) async fn build(
             "the source has a build command, and this build machine has no sandbox to run it in: {reason}. Its operator must install it; until then commit the built files"
         )));
     }
-    let (cache, owner) = (
-        build.cache.folder(),
-        machine.sandbox().and_then(|sandbox| sandbox.owner()),
-    );
+    let (cache, owner) = (build.cache.folder(), build.owner());
     tokio::task::spawn_blocking(move || caches::prepare(&cache, owner))
         .await
         .map_err(|_| BuildError::Lost)?
         .map_err(BuildError::io("cannot prepare the build's cache"))?;
     let place = Place::prepare(build, source)?;
     let folders: Vec<PathBuf> = steps.iter().map(|step| step.folder.clone()).collect();
-    let targets = TargetCache::move_in(
-        &place.targets,
-        &build.job.service_name,
-        &source.root,
-        &folders,
-    )
+    let (store, service) = (
+        caches::targets(&build.cache.folder()),
+        build.job.service_name.clone(),
+    );
+    let root = source.root.clone();
+    let targets = tokio::task::spawn_blocking(move || {
+        TargetCache::move_in(&store, &service, &root, &folders, owner)
+    })
+    .await
+    .map_err(|_| BuildError::Lost)?
     .map_err(BuildError::io("cannot prepare the build's cache"))?;
     for step in &steps {
         if let Err(error) = run(build, &place, step).await {
@@ -148,7 +149,6 @@ fn steps(source: &Source, found: &Found) -> BuildStep<Vec<Step>> {
 struct Place {
     root: PathBuf,
     cache: PathBuf,
-    targets: PathBuf,
     etc: Vec<(PathBuf, &'static str)>,
     proxy: Option<Proxy>,
     group: Option<ControlGroup>,
@@ -159,12 +159,12 @@ impl Place {
     fn prepare(build: &Build, source: &Source) -> BuildStep<Self> {
         let machine = &build.machine;
         let limits = &machine.options.limits;
-        let folder = build.cache.folder();
-        let (cache, targets) = (caches::shared(&folder), caches::targets(&folder));
+        let cache = caches::shared(&build.cache.folder());
         let work = build.work.path();
         let (mut etc, mut proxy) = (Vec::new(), None);
-        if machine.sandbox().is_some() {
-            etc = write_etc(work).map_err(BuildError::io("cannot prepare the sandbox"))?;
+        if let Some(sandbox) = machine.sandbox() {
+            let user = sandbox.user_inside(&build.slot);
+            etc = write_etc(work, user).map_err(BuildError::io("cannot prepare the sandbox"))?;
             if machine.options.egress == Egress::PublicWeb {
                 let folder = work.join("run");
                 let started = make_private(&folder)
@@ -185,7 +185,6 @@ impl Place {
         Ok(Self {
             root: source.root.clone(),
             cache,
-            targets,
             etc,
             proxy,
             group,
@@ -195,8 +194,7 @@ impl Place {
 }
 
 /// The few files of `/etc` that programs look at: a user to be, no resolver to ask.
-fn write_etc(work: &Path) -> std::io::Result<Vec<(PathBuf, &'static str)>> {
-    let user = crate::sandbox::BUILD_USER;
+fn write_etc(work: &Path, user: u32) -> std::io::Result<Vec<(PathBuf, &'static str)>> {
     let files = [
         (
             "passwd",
@@ -300,6 +298,7 @@ async fn run(build: &Build, place: &Place, step: &Step) -> BuildStep<()> {
             read_only.retain(|folder| !machine.is_private(folder));
             let inside = Inside {
                 command: shell,
+                user: build.slot.user(),
                 folder: inside_path(&place.root, &step.folder),
                 env: place.env.clone(),
                 writable: vec![(&place.root, SOURCE), (&place.cache, CACHE)],

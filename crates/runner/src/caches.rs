@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -16,6 +17,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, fchmod, fchown, mkdirat, openat, 
 use rustix::io::Errno;
 
 use crate::remove::{FOLDER, remove_all};
+use crate::source::hand_over;
 use crate::usage::disk_usage;
 use crate::workdir::make_private;
 
@@ -234,7 +236,14 @@ pub(crate) fn targets(folder: &Path) -> PathBuf {
     folder.join("targets")
 }
 
-/// Makes what is missing of a project's cache.
+/// The user that a project's cache belongs to, if there is one.
+pub(crate) fn owner(folder: &Path) -> Option<u32> {
+    fs::symlink_metadata(shared(folder))
+        .ok()
+        .map(|metadata| metadata.uid())
+}
+
+/// Makes what is missing of a project's cache, and all of it `owner`'s.
 ///
 /// Another build of the project may run meanwhile, and swap anything in `shared` for a link: no path
 /// leads through it, and a mode or owner is changed of a folder that is open.
@@ -245,6 +254,13 @@ pub(crate) fn prepare(folder: &Path, owner: Option<u32>) -> io::Result<()> {
     fs::remove_file(folder.join("used"))?;
     let project = openat(CWD, folder, FOLDER, Mode::empty())?;
     own_folder(&project, "targets", None)?;
+    // Of another user, no build uses it: builds of one project at once are one user.
+    if let (Some(owner), Some(before)) = (owner, self::owner(folder))
+        && before != owner
+        && hand_over(&shared(folder), owner).is_err()
+    {
+        remove_all(&shared(folder))?;
+    }
     let shared = own_folder(&project, "shared", owner)?;
     for name in ["cargo", "npm", "xdg"] {
         own_folder(&shared, name, owner)?;
@@ -349,14 +365,14 @@ mod tests {
 
     #[test]
     fn links_in_the_place_of_a_caches_folders_are_replaced_and_not_followed() {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+        use std::os::unix::fs::{PermissionsExt, symlink};
 
         let folder = tempfile::tempdir().expect("a folder");
         let (cache, victim) = (folder.path().join("7"), folder.path().join("victim"));
         fs::create_dir(&victim).expect("a folder");
         fs::set_permissions(&victim, fs::Permissions::from_mode(0o755)).expect("open");
         let root = rustix::process::geteuid().is_root();
-        let owner = root.then_some(crate::sandbox::BUILD_USER);
+        let owner = root.then_some(crate::sandbox::slots::FIRST_USER);
         prepare(&cache, owner).expect("prepared");
         for name in ["cargo", "npm"] {
             fs::remove_dir(shared(&cache).join(name)).expect("it is empty");
@@ -387,6 +403,32 @@ mod tests {
         assert!(cargo.is_dir());
         assert_eq!(cargo.permissions().mode() & 0o777, 0o700);
         assert!(owner.is_none_or(|owner| cargo.uid() == owner));
+    }
+
+    #[test]
+    fn a_cache_of_another_user_changes_hands_with_what_is_in_it() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let (cache, victim) = (folder.path().join("7"), folder.path().join("victim"));
+        let (first, second) = (
+            crate::sandbox::slots::FIRST_USER,
+            crate::sandbox::slots::FIRST_USER + 1,
+        );
+        prepare(&cache, Some(first)).expect("prepared");
+        fs::write(&victim, "x").expect("a file");
+        let packages = shared(&cache).join("cargo/registry");
+        fs::create_dir(&packages).expect("a folder");
+        fs::write(packages.join("index"), "x").expect("a file");
+        std::os::unix::fs::symlink(&victim, packages.join("link")).expect("a link");
+        prepare(&cache, Some(second)).expect("prepared");
+        assert_eq!(owner(&cache), Some(second));
+        for name in ["index", "link"] {
+            let metadata = fs::symlink_metadata(packages.join(name)).expect("kept");
+            assert_eq!(metadata.uid(), second, "{name}");
+        }
+        assert_eq!(fs::metadata(&victim).expect("there").uid(), 0);
     }
 
     #[test]

@@ -14,9 +14,10 @@ use crate::caches::CacheUse;
 use crate::client::{CallError, Platform};
 use crate::error::{BuildError, BuildStep};
 use crate::log::BuildLog;
+use crate::sandbox::slots::Slot;
 use crate::workdir::WorkDir;
 use crate::worker::Machine;
-use crate::{build, detect, pack, simulated, source};
+use crate::{build, caches, detect, pack, simulated, source};
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -33,6 +34,8 @@ pub(crate) struct Build {
     pub(crate) work: WorkDir,
     /// What earlier builds of the project left for this one.
     pub(crate) cache: CacheUse,
+    /// Which user it is.
+    pub(crate) slot: Slot,
     pub(crate) log: BuildLog,
     /// Cancelled when nobody wants the build any more, and in any case at its end: what runs in
     /// threads of its own looks at it.
@@ -44,6 +47,13 @@ impl Build {
     /// Remembers the commit, for the result.
     pub(crate) fn set_commit(&self, commit: &str) {
         *self.commit.lock().unwrap_or_else(PoisonError::into_inner) = Some(commit.to_owned());
+    }
+
+    /// The user that its files must belong to, when that is not the runner's own.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        self.machine
+            .sandbox()
+            .and_then(|sandbox| sandbox.owner(&self.slot))
     }
 
     /// The commit that is built, once it is known.
@@ -186,12 +196,16 @@ async fn supervise(
     let limit = Duration::from_secs(job.timeout_seconds);
     let cancel = lost.child_token();
     let cache = machine.folders.caches().of(job.project_id);
+    let slot = machine
+        .slots
+        .take(job.project_id, caches::owner(&cache.folder()));
     let build = Build {
         machine,
         platform: platform.clone(),
         job,
         work,
         cache,
+        slot,
         log,
         cancel: cancel.clone(),
         commit: Mutex::default(),
@@ -206,7 +220,7 @@ async fn supervise(
     let outcome = conclude(ended, &build.log).await;
     let commit = build.commit();
     build.work.remove().await;
-    drop(build.cache);
+    drop((build.cache, build.slot));
     let (machine, project_id) = (build.machine, build.job.project_id);
     // A large cache takes a while to be measured: the result need not wait.
     tokio::task::spawn_blocking(move || machine.folders.caches().settle(project_id));

@@ -8,9 +8,13 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::remove::remove_all;
+use crate::source::hand_over;
 
 /// Compiled dependencies that were moved into a source.
 #[derive(Debug, Default)]
@@ -28,6 +32,7 @@ impl TargetCache {
         service: &str,
         root: &Path,
         folders: &[PathBuf],
+        owner: Option<u32>,
     ) -> io::Result<Self> {
         let mut moved = Self::default();
         for folder in folders {
@@ -46,7 +51,10 @@ impl TargetCache {
             let kept = store.join(name);
             if fs::symlink_metadata(&kept).is_ok_and(|metadata| metadata.is_dir()) {
                 fs::rename(&kept, &live)?;
-                forget_results(&live)?;
+                // A build may have left it in any state: then this one starts afresh.
+                if renew(&live, owner).is_err() {
+                    remove_all(&live)?;
+                }
             }
             moved.places.push((live, kept));
         }
@@ -57,7 +65,7 @@ impl TargetCache {
     pub(crate) fn move_out(&self) {
         for (live, kept) in &self.places {
             let is_folder = fs::symlink_metadata(live).is_ok_and(|metadata| metadata.is_dir());
-            if is_folder && crate::remove::remove_all(kept).is_ok() {
+            if is_folder && remove_all(kept).is_ok() {
                 drop(fs::rename(live, kept));
             }
         }
@@ -85,6 +93,16 @@ fn cargo_project(root: &Path, folder: &Path) -> Option<PathBuf> {
         .find(is_workspace)
         .or(projects.first())
         .map(|project| project.to_path_buf())
+}
+
+/// Makes what another build left this one's: its user's, and without results.
+fn renew(target: &Path, owner: Option<u32>) -> io::Result<()> {
+    if let Some(owner) = owner
+        && fs::symlink_metadata(target)?.uid() != owner
+    {
+        hand_over(target, owner)?;
+    }
+    forget_results(target)
 }
 
 /// Removes the final files of the last build (`target/<triple>/release/*.wasm` and the like): what this
@@ -129,7 +147,7 @@ mod tests {
             fs::create_dir_all(root.join("api/src")).expect("a folder");
             fs::write(root.join("api/Cargo.toml"), "[package]").expect("a file");
         }
-        let moved = TargetCache::move_in(&cache, "api", &first, &[first.join("api")])
+        let moved = TargetCache::move_in(&cache, "api", &first, &[first.join("api")], None)
             .expect("nothing to move");
         fs::create_dir_all(first.join("api/target/wasm32-wasip2/release/deps")).expect("a folder");
         for file in ["x.wasm", "deps/x.wasm", "deps/y.rlib"] {
@@ -146,6 +164,7 @@ mod tests {
             "api",
             &second,
             &[second.join("api"), second.join("api/src")],
+            None,
         )
         .expect("moved");
         assert_eq!(moved.places.len(), 1);
@@ -153,7 +172,7 @@ mod tests {
         assert!(release.join("deps/y.rlib").exists() && !release.join("x.wasm").exists());
         // Another service has its own, and a committed folder stays as it is.
         assert!(
-            TargetCache::move_in(&cache, "front", &first, &[first.join("api")])
+            TargetCache::move_in(&cache, "front", &first, &[first.join("api")], None)
                 .expect("nothing")
                 .places[0]
                 .1
@@ -161,7 +180,7 @@ mod tests {
         );
         fs::create_dir(first.join("api/target")).expect("a folder");
         assert!(
-            TargetCache::move_in(&cache, "api", &first, &[first.join("api")])
+            TargetCache::move_in(&cache, "api", &first, &[first.join("api")], None)
                 .expect("nothing")
                 .places
                 .is_empty()

@@ -17,6 +17,7 @@ use crate::job;
 use crate::options::RunnerOptions;
 use crate::process::RoomBound;
 use crate::sandbox::Sandbox;
+use crate::sandbox::slots::Slots;
 use crate::toolchain::Toolchain;
 use crate::usage::room;
 use crate::workdir::Folders;
@@ -32,6 +33,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Machine {
     pub(crate) options: RunnerOptions,
     pub(crate) folders: Folders,
+    pub(crate) slots: Arc<Slots>,
     pub(crate) toolchain: Toolchain,
     sandbox: Result<Sandbox, String>,
     private: Vec<PathBuf>,
@@ -96,6 +98,7 @@ impl Machine {
             .filter_map(|folder| folder.canonicalize().ok())
             .collect();
         Ok(Self {
+            slots: Arc::new(Slots::new(options.concurrency)),
             options,
             folders,
             toolchain,

@@ -10,6 +10,7 @@ pub(crate) mod cgroup;
 pub(crate) mod init;
 pub(crate) mod proxy;
 mod seccomp;
+pub(crate) mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -19,10 +20,8 @@ use tokio::process::Command;
 
 use crate::options::Helper;
 use init::{Forward, InitPlan, ProcessBounds};
+use slots::{FIRST_USER, Slot};
 
-/// The user that builds are, when the runner is root; the id inside the sandbox in any case. Above
-/// what distributions hand out, next to the tenants' 61555.
-pub(crate) const BUILD_USER: u32 = 61556;
 /// Where things are inside.
 pub(crate) const SOURCE: &str = "/src";
 pub(crate) const CACHE: &str = "/cache";
@@ -48,6 +47,8 @@ pub(crate) const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What runs inside and what it sees.
 pub(crate) struct Inside<'a> {
     pub(crate) command: Vec<String>,
+    /// Who runs it, where the runner is root.
+    pub(crate) user: u32,
     pub(crate) folder: String,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) writable: Vec<(&'a Path, &'a str)>,
@@ -120,6 +121,7 @@ impl Sandbox {
         };
         let inside = Inside {
             command: vec!["/bin/true".to_owned()],
+            user: FIRST_USER,
             folder: "/".to_owned(),
             env: BTreeMap::new(),
             writable: Vec::new(),
@@ -160,8 +162,13 @@ impl Sandbox {
     }
 
     /// The user that files of the source must belong to, when that is not the runner's own.
-    pub(crate) fn owner(&self) -> Option<u32> {
-        self.is_root.then_some(BUILD_USER)
+    pub(crate) fn owner(&self, slot: &Slot) -> Option<u32> {
+        self.is_root.then(|| slot.user())
+    }
+
+    /// The user that a build is inside.
+    pub(crate) fn user_inside(&self, slot: &Slot) -> u32 {
+        self.owner(slot).unwrap_or(FIRST_USER)
     }
 
     /// The program to start, and what to write to its standard input.
@@ -185,7 +192,7 @@ impl Sandbox {
             // For the one step from root to the build user, in `sandbox-init`.
             args.words(&["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]);
         } else {
-            let user = BUILD_USER.to_string();
+            let user = FIRST_USER.to_string();
             args.words(&["--unshare-user", "--uid", &user, "--gid", &user]);
         }
         if !matches!(inside.network, Network::Host) {
@@ -242,7 +249,7 @@ impl Sandbox {
             env.extend(proxy_env());
         }
         let plan = InitPlan {
-            user: self.owner(),
+            user: self.is_root.then_some(inside.user),
             command: inside.command,
             folder: inside.folder,
             env,

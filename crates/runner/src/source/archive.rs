@@ -57,7 +57,7 @@ pub(super) async fn fetch(build: &Build, url: &str, digest: &str) -> BuildStep<(
         .await
         .map_err(|_| BuildError::Lost)??;
     drop(fs::remove_file(&file));
-    if let Some(owner) = build.machine.sandbox().and_then(|sandbox| sandbox.owner()) {
+    if let Some(owner) = build.owner() {
         super::hand_over(&build.work.source(), owner)
             .map_err(BuildError::io("cannot hand over the source"))?;
     }

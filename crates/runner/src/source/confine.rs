@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::lchown;
 use std::path::{Component, Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
@@ -92,13 +93,18 @@ fn normal(path: &Path) -> PathBuf {
 }
 
 /// Gives a folder with everything in it to a user. Links themselves change hands, not their targets.
+/// Nobody may be writing in it.
 pub(crate) fn hand_over(root: &Path, user: u32) -> io::Result<()> {
-    std::os::unix::fs::lchown(root, Some(user), Some(user))?;
-    if !fs::symlink_metadata(root)?.is_dir() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(root)? {
-        hand_over(&entry?.path(), user)?;
+    lchown(root, Some(user), Some(user))?;
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            lchown(entry.path(), Some(user), Some(user))?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
     }
     Ok(())
 }

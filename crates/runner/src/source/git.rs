@@ -278,6 +278,7 @@ impl<'a> Git<'a> {
         let (config, source) = (work.join("gitconfig"), self.build.work.source());
         let inside = Inside {
             command: words,
+            user: self.build.slot.user(),
             folder: SOURCE.to_owned(),
             env: environment(CONFIG, "/tmp"),
             writable: vec![(&source, SOURCE)],

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nokube_api::runner::JobSource;
 use nokube_domain::git_source::{AddressPolicy, BranchName, CommitId, RepositoryUrl};
 
-use confine::hand_over;
+pub(crate) use confine::hand_over;
 pub(crate) use confine::{Escapes, confine};
 pub(crate) use git::bytes;
 
@@ -41,7 +41,7 @@ impl Source {
 /// Fetches the source of a build and refuses what leads out of it.
 pub(crate) async fn fetch(build: &Build) -> BuildStep<Source> {
     let root = build.work.source();
-    let owner = build.machine.sandbox().and_then(|sandbox| sandbox.owner());
+    let owner = build.owner();
     std::fs::create_dir(&root).map_err(BuildError::io("cannot make a folder for the source"))?;
     if let Some(owner) = owner {
         std::os::unix::fs::chown(&root, Some(owner), Some(owner))
