@@ -14,7 +14,7 @@ use crate::error::{BuildError, BuildStep};
 use crate::job::Build;
 use crate::options::Egress;
 use crate::process::{self, Bound, DiskBound, Ended, Task};
-use crate::sandbox::cgroup::ControlGroup;
+use crate::sandbox::cgroup::{ControlGroup, GroupBounds};
 use crate::sandbox::init::ProcessBounds;
 use crate::sandbox::proxy::Proxy;
 use crate::sandbox::{CACHE, CERTIFICATES, Inside, Network, SOURCE};
@@ -178,9 +178,14 @@ impl Place {
             "nokube-build-{}",
             work.file_name().unwrap_or_default().display()
         );
+        let bounds = GroupBounds {
+            memory_bytes: limits.memory_bytes,
+            processes: limits.processes,
+            processors_milli: limits.processors_milli,
+        };
         let group = machine
             .sandbox()
-            .and_then(|_| ControlGroup::make(&name, limits.memory_bytes, limits.processes));
+            .and_then(|_| ControlGroup::make(&name, &bounds));
         let env = environment(build, source, &cache);
         Ok(Self {
             root: source.root.clone(),

@@ -120,6 +120,9 @@ pub struct Limits {
     pub reserve_bytes: Option<u64>,
     /// Memory of all processes of a build command.
     pub memory_bytes: u64,
+    /// Processor time of all processes of a build command, in thousandths of a processor, where there are
+    /// control groups.
+    pub processors_milli: u64,
     /// Processes and threads of a build command.
     pub processes: u64,
     /// The largest file a build command may write.
@@ -143,7 +146,8 @@ impl Limits {
     }
 
     /// The defaults, with half of this machine's memory for a build: compilers use a few hundred
-    /// mebibytes per processor, and machines with many processors have much memory.
+    /// mebibytes per processor, and machines with many processors have much memory. Of its processors, all
+    /// but a tenth: that one answers requests.
     #[must_use]
     pub fn for_this_machine() -> Self {
         let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -153,8 +157,12 @@ impl Limits {
         let memory_bytes = kib.map_or(defaults.memory_bytes, |kib| {
             (kib * 1024 / 2).clamp(GIB, 32 * GIB)
         });
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             memory_bytes,
+            processors_milli: u64::try_from(processors)
+                .unwrap_or(1)
+                .saturating_mul(defaults.processors_milli),
             ..defaults
         }
     }
@@ -172,6 +180,7 @@ impl Default for Limits {
             caches_total_bytes: 16 * GIB,
             reserve_bytes: None,
             memory_bytes: 4 * GIB,
+            processors_milli: 900,
             processes: 1024,
             file_bytes: 2 * GIB,
             open_files: 4096,
