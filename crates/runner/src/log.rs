@@ -56,6 +56,16 @@ impl BuildLog {
         )
     }
 
+    /// A log that nobody reads.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            sender: mpsc::channel(1).0,
+            written: Arc::default(),
+            limit: 0,
+        }
+    }
+
     /// The runner's own words.
     pub(crate) async fn system(&self, text: impl AsRef<str>) {
         for line in text.as_ref().lines() {

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +31,39 @@ const CONNECTION_MAX: Duration = Duration::from_secs(900);
 const CONNECTIONS_MAX: usize = 128;
 /// Refusals that are told; a build that tries a thousand hosts gets the point.
 const TOLD_MAX: usize = 20;
+
+/// What is on its way.
+type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The network that the proxy leads to; tests have one of their own.
+trait Network: Send + Sync {
+    /// All addresses of a host, asked for once per connection.
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> Pending<'a, Result<Vec<SocketAddr>, String>>;
+
+    /// Connects to an address that was checked.
+    fn connect(&self, address: SocketAddr) -> Pending<'_, io::Result<TcpStream>>;
+}
+
+/// The machine's own resolver and network.
+struct System;
+
+impl Network for System {
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> Pending<'a, Result<Vec<SocketAddr>, String>> {
+        Box::pin(crate::source::address::resolve(host, port))
+    }
+
+    fn connect(&self, address: SocketAddr) -> Pending<'_, io::Result<TcpStream>> {
+        Box::pin(TcpStream::connect(address))
+    }
+}
 
 /// A running proxy; dropping it closes the door and every connection.
 pub(crate) struct Proxy {
@@ -52,6 +86,7 @@ impl Proxy {
             budget: Mutex::new(download_bytes),
             told: Mutex::default(),
             log,
+            network: Box::new(System),
         });
         tokio::spawn(serve(listener, shared, stop.clone()));
         Ok(Self {
@@ -70,6 +105,7 @@ struct Shared {
     budget: Mutex<u64>,
     told: Mutex<BTreeSet<String>>,
     log: BuildLog,
+    network: Box<dyn Network>,
 }
 
 impl Shared {
@@ -142,7 +178,8 @@ async fn handle(mut client: UnixStream, shared: &Shared) -> io::Result<()> {
         .await;
     };
     let destination = format!("{}:{}", request.host, request.port);
-    let addresses = match permitted(&request.host, request.port).await {
+    let network = shared.network.as_ref();
+    let addresses = match permitted(network, &request.host, request.port).await {
         Ok(addresses) => addresses,
         Err(reason) => {
             shared.refuse(&destination, &reason).await;
@@ -154,7 +191,7 @@ async fn handle(mut client: UnixStream, shared: &Shared) -> io::Result<()> {
         shared.refuse(&destination, reason).await;
         return answer(&mut client, "403 Forbidden", reason).await;
     }
-    let mut server = match connect(&addresses).await {
+    let mut server = match connect(network, &addresses).await {
         Ok(server) => server,
         Err(error) => {
             shared
@@ -340,13 +377,17 @@ fn authority(url: &url::Url) -> String {
 }
 
 /// The addresses of a host that a build may connect to, or why none.
-async fn permitted(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+async fn permitted(
+    network: &dyn Network,
+    host: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, String> {
     if !matches!(port, 80 | 443) {
         return Err(format!(
             "port {port} is closed to builds; 80 and 443 are open"
         ));
     }
-    let addresses = crate::source::address::resolve(host, port).await?;
+    let addresses = network.resolve(host, port).await?;
     let policy = AddressPolicy {
         access: GitAccess::Public,
         denied_ports: &[80, 443],
@@ -364,10 +405,11 @@ pub(crate) fn is_own(address: IpAddr) -> bool {
     UdpSocket::bind((address, 0)).is_ok()
 }
 
-async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+/// Connects to the first of these addresses that answers, and asks for no name again.
+async fn connect(network: &dyn Network, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in addresses {
-        match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+        match tokio::time::timeout(CONNECT_TIMEOUT, network.connect(*address)).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
@@ -409,6 +451,74 @@ mod tests {
         }
     }
 
+    /// A host whose name server gives another answer each time, and what was connected to.
+    struct Rebinding {
+        answers: Mutex<Vec<Vec<IpAddr>>>,
+        connected: Arc<Mutex<Vec<SocketAddr>>>,
+    }
+
+    impl Network for Rebinding {
+        fn resolve<'a>(
+            &'a self,
+            _host: &'a str,
+            port: u16,
+        ) -> Pending<'a, Result<Vec<SocketAddr>, String>> {
+            let answer = self.answers.lock().expect("no panic").remove(0);
+            let addresses = answer.into_iter().map(|ip| SocketAddr::new(ip, port));
+            Box::pin(std::future::ready(Ok(addresses.collect())))
+        }
+
+        fn connect(&self, address: SocketAddr) -> Pending<'_, io::Result<TcpStream>> {
+            self.connected.lock().expect("no panic").push(address);
+            let refused = io::ErrorKind::ConnectionRefused.into();
+            Box::pin(std::future::ready(Err(refused)))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_leads_to_what_was_checked_or_nowhere() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect(text);
+        let (public, loopback) = (ip("192.0.2.1"), ip("127.0.0.1"));
+        let connected = Arc::default();
+        let shared = Shared {
+            budget: Mutex::new(1000),
+            told: Mutex::default(),
+            log: BuildLog::for_tests(),
+            network: Box::new(Rebinding {
+                answers: Mutex::new(vec![
+                    vec![public],
+                    vec![loopback],
+                    vec![public, ip("10.0.0.1")],
+                    vec![ip("::ffff:169.254.169.254")],
+                    vec![ip("2001:db8::1"), public],
+                ]),
+                connected: Arc::clone(&connected),
+            }),
+        };
+        let mut statuses = Vec::new();
+        for request in [
+            "CONNECT rebound.example:443 HTTP/1.1\r\n\r\n",
+            "CONNECT rebound.example:443 HTTP/1.1\r\n\r\n",
+            "GET http://rebound.example/ HTTP/1.1\r\n\r\n",
+            "GET http://rebound.example/ HTTP/1.1\r\n\r\n",
+            "GET http://rebound.example/ HTTP/1.1\r\n\r\n",
+        ] {
+            let (client, mut build) = UnixStream::pair().expect("a pair");
+            build.write_all(request.as_bytes()).await.expect("sent");
+            handle(client, &shared).await.expect("answered");
+            let mut answer = String::new();
+            build.read_to_string(&mut answer).await.expect("an answer");
+            statuses.push(answer.split(' ').nth(1).unwrap_or_default().to_owned());
+        }
+        assert_eq!(statuses, ["502", "403", "403", "403", "502"]);
+        // One look-up each, and never an address that was not checked.
+        let expected = [(public, 443), (ip("2001:db8::1"), 80), (public, 80)];
+        assert_eq!(
+            *connected.lock().expect("no panic"),
+            expected.map(SocketAddr::from)
+        );
+    }
+
     #[tokio::test]
     async fn loopback_private_and_metadata_addresses_are_closed() {
         for (host, port) in [
@@ -420,7 +530,10 @@ mod tests {
             ("2130706433", 80),
             ("8.8.8.8", 22),
         ] {
-            assert!(permitted(host, port).await.is_err(), "{host}:{port}");
+            assert!(
+                permitted(&System, host, port).await.is_err(),
+                "{host}:{port}"
+            );
         }
     }
 }
