@@ -134,7 +134,7 @@ fn open_folder(at: &OwnedFd, name: &CStr) -> io::Result<Option<OwnedFd>> {
     match opened {
         Ok(folder) => {
             // When it is not ours to change, what follows says so.
-            drop(rustix::fs::fchmod(&folder, Mode::RWXU));
+            let _ = rustix::fs::fchmod(&folder, Mode::RWXU);
             Ok(Some(folder))
         }
         Err(Errno::NOENT) => Ok(None),
