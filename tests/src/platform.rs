@@ -95,6 +95,40 @@ impl Platform {
         self.child.id()
     }
 
+    /// The TCP ports it listens on: the public one, and those of its own parts.
+    ///
+    /// # Panics
+    /// Where the kernel does not tell (proc(5)).
+    #[must_use]
+    pub fn listening_ports(&self) -> Vec<u16> {
+        let own = PathBuf::from(format!("/proc/{}", self.pid()));
+        let descriptors = std::fs::read_dir(own.join("fd")).expect("the platform runs");
+        let sockets: Vec<String> = descriptors
+            .flatten()
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .filter_map(|target| {
+                let target = target.to_str()?.strip_prefix("socket:[")?;
+                Some(target.trim_end_matches(']').to_owned())
+            })
+            .collect();
+        let mut ports = Vec::new();
+        for table in ["net/tcp", "net/tcp6"] {
+            let table = std::fs::read_to_string(own.join(table)).unwrap_or_default();
+            for line in table.lines().skip(1) {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                // local address, state (0A listens), inode
+                let [_, local, _, "0A", _, _, _, _, _, inode, ..] = fields[..] else {
+                    continue;
+                };
+                let port = local.rsplit(':').next().expect("an address has a port");
+                if sockets.iter().any(|socket| socket == inode) {
+                    ports.push(u16::from_str_radix(port, 16).expect("a port is hexadecimal"));
+                }
+            }
+        }
+        ports
+    }
+
     /// A client of this platform that is not signed in.
     #[must_use]
     pub fn api(&self) -> Api {

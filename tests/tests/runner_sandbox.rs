@@ -1,6 +1,7 @@
 //! What a tenant's build command can reach, and what it cannot.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nokube_runner::{Egress, RunnerOptions};
@@ -330,6 +331,41 @@ async fn a_spin_application_is_compiled_by_its_own_build_command() {
         "{}",
         again.text()
     );
+}
+
+/// Debian's compiler with the private sysroot that `NOKUBE_WASM_TOOLCHAIN=debian cargo xtask toolchain`
+/// makes, as a toolchain file.
+fn debians_toolchain() -> Option<serde_json::Value> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    let made = std::fs::read_dir(cache.join("nokube"))
+        .ok()?
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("sysroot-"))
+        .map(|entry| entry.path())
+        .find(|path| path.join("bin/cargo").exists())?;
+    Some(serde_json::json!({ "path_prepend": [made.join("bin")], "read_only_dirs": [made] }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_builds_with_debians_wasm_toolchain_where_that_is_installed() {
+    let Some(toolchain) = debians_toolchain() else {
+        #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+        {
+            eprintln!("not run: Debian's WebAssembly toolchain is not installed here");
+        }
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("toolchain.json");
+    std::fs::write(&file, toolchain.to_string()).expect("a file");
+    let source = nokube_tests::platform::repository_root().join("examples/hello-wasi");
+    let repository = Repository::of_folder("hello", &source);
+    let bench = Bench::start(HELPER, |options| options.toolchain = Some(file.clone())).await;
+    let job = bench.platform.job("debian", &repository.file_url());
+    let build = bench.platform.build(job, Duration::from_secs(300)).await;
+    assert!(build.digest().starts_with("sha256:"), "{}", build.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
