@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nokube-runner",
             "nokube-sidecar",
             "nokube-spinapp",
+            "nokube-syscalls",
         ],
     ),
     ("crates/engine", &["nokube-spinapp"]),
@@ -33,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nokube-domain",
             "nokube-faults",
             "nokube-spinapp",
+            "nokube-syscalls",
         ],
     ),
     (

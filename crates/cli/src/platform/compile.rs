@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use nokube_engine::{CompileError, Engine, EngineOptions};
+use nokube_syscalls::Role;
 use rustix::process::Resource;
 
 use super::confine;
@@ -69,6 +70,7 @@ fn compile(args: &CompileArgs) -> Result<(), Fault> {
     confine::limit(Resource::Fsize, OUTPUT_BYTES)?;
     // It opens nothing from here on. Where the kernel cannot hold that, the user id has to do.
     confine::restrict_files(&[], &[])?;
+    confine::restrict_calls(Role::Compiler);
     // Requests come first.
     let _ = rustix::process::nice(5);
     let mut wasm = Vec::new();

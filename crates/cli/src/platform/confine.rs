@@ -1,8 +1,10 @@
 //! Giving up what a process does not need, before it touches anything of a tenant.
 //!
 //! As root: another user id, and for the tenants' process a root folder of its own. Otherwise, and on
-//! top, Landlock (landlock(7)), as far as the kernel has it. Must run while the process has one thread.
+//! top, Landlock (landlock(7)) and filters on system calls (seccomp(2)), as far as the kernel has them.
+//! Must run while the process has one thread.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,6 +12,7 @@ use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus,
 };
+use nokube_syscalls::Role;
 use rustix::fs::{Gid, Uid};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -41,6 +44,18 @@ pub(crate) fn become_user(id: u32) -> anyhow::Result<()> {
 pub(crate) fn no_new_privileges() -> anyhow::Result<()> {
     rustix::thread::set_no_new_privs(true).context("rights cannot be given up")?;
     limit(Resource::Core, 0)
+}
+
+/// Gives up the system calls that a process of this role has no use for: other programs, other processes,
+/// namespaces, odd sockets. After [`no_new_privileges`].
+pub(crate) fn restrict_calls(role: Role) {
+    if let Err(error) = nokube_syscalls::restrict(role) {
+        let reason = error.source().map(ToString::to_string);
+        tracing::warn!(
+            ?reason,
+            "this kernel does not filter system calls; the other bounds hold"
+        );
+    }
 }
 
 /// Lowers a resource limit of this process, for good.

@@ -12,10 +12,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nokube_syscalls::Role;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
-
-use super::seccomp;
 
 /// Connections of a build at once; cargo and npm use a few dozen.
 const CONNECTIONS_MAX: usize = 128;
@@ -155,7 +154,7 @@ fn confine(plan: &InitPlan) -> io::Result<()> {
         }
     }
     rustix::thread::set_no_new_privs(true)?;
-    seccomp::restrict().map_err(io::Error::other)
+    nokube_syscalls::restrict(Role::Build).map_err(io::Error::other)
 }
 
 /// Becomes an ordinary user for good. The kernel drops every capability when the last of the three

@@ -9,7 +9,6 @@
 pub(crate) mod cgroup;
 pub(crate) mod init;
 pub(crate) mod proxy;
-mod seccomp;
 pub(crate) mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -19,6 +19,7 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use nokube_engine::server::{ServerOptions, serve};
 use nokube_engine::{App, AppConfig, AppInfo, Engine, EngineOptions, Registry};
+use nokube_syscalls::Role;
 use tokio::net::UnixListener;
 
 use super::control::{ApplyApp, Probe, Refusal};
@@ -78,6 +79,7 @@ fn confine(args: &TenantsArgs) -> anyhow::Result<()> {
     readable.extend([APPS, ETC].map(|name| root.join(name)));
     let writable = [STATE, LOGS, TMP].map(|name| root.join(name));
     let restriction = confine::restrict_files(&readable, &writable)?;
+    confine::restrict_calls(Role::Tenants);
     match (restriction, args.uid) {
         (Restriction::Unsupported, None) => tracing::warn!(
             "tenants' applications run with this user's rights: this kernel has no Landlock, and nokube was not started by root"
