@@ -50,7 +50,7 @@ impl Sidecar {
             return Err(SendError::NoAnswer("connection refused".into()));
         }
         let path = request.url.strip_prefix("http://sidecar.test").unwrap();
-        let (path, _) = path.split_once('?').unwrap_or((path, ""));
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let id = path
             .strip_prefix("/v1/apps/")
             .unwrap_or_default()
@@ -62,9 +62,11 @@ impl Sidecar {
             }
             ("GET", path) if path.ends_with("/logs") => {
                 let line = json!({ "n": 1, "time": "2027-01-15T08:00:00.000Z", "stream": "stdout", "text": "Hello" });
+                let is_wanted = !query.contains("cursor=") && !query.contains("q=other");
+                let lines: Vec<Value> = is_wanted.then_some(line).into_iter().collect();
                 (
                     200,
-                    json!({ "lines": [line], "cursor": "c1", "complete": false }),
+                    json!({ "lines": lines, "cursor": "c1", "complete": false }),
                 )
             }
             ("GET", _) => match self.apps.get(&id) {

@@ -6,7 +6,7 @@
 //! | `GET /v1/apps/{deployment_id}` | [`AppStatus`] or 404 |
 //! | `GET /v1/apps` | [`AppList`] |
 //! | `DELETE /v1/apps/{deployment_id}` | 202; 404 once nothing is left |
-//! | `GET /v1/apps/{deployment_id}/logs?cursor=&limit=` | [`crate::logs::LogPage`] |
+//! | `GET /v1/apps/{deployment_id}/logs?cursor=&tail=&since=&q=&limit=` | [`crate::logs::LogPage`] of a bounded search |
 //! | `GET /v1/artifacts/{digest}` | 200 [`ArtifactInfo`] or 404 |
 //! | `PUT`, `POST`, `GET /blobs/{ticket}` | the blob store; the ticket is the credential |
 //!

@@ -22,4 +22,4 @@ mod tick;
 pub use check::{SpecFault, check_spec};
 pub use plan::{Action, Wanted, plan};
 pub use server::{Sidecar, SidecarOptions, StartError};
-pub use target::{Health, Observed, Target, TargetError, TargetEvent};
+pub use target::{Health, LogQuery, Observed, Target, TargetError, TargetEvent};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use nokube_api::logs::LogPage;
 use nokube_api::sidecar::AppSpec;
+use nokube_domain::Timestamp;
 use nokube_keys::Secret;
 
 /// A place where applications run.
@@ -50,17 +51,13 @@ pub trait Target: Send + Sync + 'static {
     /// Where the application answers once it is ready, when its exposure gives it an address.
     fn access_url(&self, app: &AppSpec) -> Option<String>;
 
-    /// A piece of the application's log after `cursor` (`None`: from the oldest line kept).
+    /// A piece of the application's log. It does a bounded piece of work, so the page may have fewer
+    /// lines than there are, or none; its cursor then is another than the one that was given.
     ///
     /// # Errors
     /// [`TargetError::Unavailable`] when it cannot be read, [`TargetError::Refused`] for a cursor
     /// that was never given out.
-    async fn logs(
-        &self,
-        app: &AppSpec,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<LogPage, TargetError>;
+    async fn logs(&self, app: &AppSpec, query: LogQuery) -> Result<LogPage, TargetError>;
 
     /// Waits for the next change that did not come from the sidecar itself (an engine restarted, an
     /// object changed). Called in a loop by one task; may be dropped while it waits.
@@ -70,6 +67,21 @@ pub trait Target: Send + Sync + 'static {
     async fn is_ready(&self) -> bool {
         true
     }
+}
+
+/// Which lines of a log are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Where an earlier page ended.
+    pub cursor: Option<String>,
+    /// Without a cursor: begin so many lines before the end, instead of with the oldest line kept.
+    pub tail: Option<u64>,
+    /// Only lines written then or later.
+    pub since: Option<Timestamp>,
+    /// Only lines whose text contains this, in whatever case.
+    pub contains: Option<String>,
+    /// At most so many lines.
+    pub limit: usize,
 }
 
 /// Something at the target changed by itself.

@@ -1,9 +1,12 @@
-//! A deployment's log, which the target keeps: as JSON by cursor, as text, or followed.
+//! A deployment's log, which the target keeps and searches: as JSON by cursor, as text, or followed.
+//!
+//! The target reads a bounded piece of a log for each page. A search through a long one therefore has pages with few
+//! lines or none; it is at the end when a page is empty and its cursor is the one that was given.
 
-use nokube_api::logs::{LogLine, LogPage};
+use nokube_api::logs::LogPage;
 use nokube_domain::{DeploymentId, Invalid, Timestamp};
 use nokube_guest::host::LocalFuture;
-use nokube_guest::{BodyStream, Caller, Ctx, Response, platform};
+use nokube_guest::{BodyStream, Caller, Ctx, Error, Response, platform};
 
 use super::deployments::{deployment_id, visible};
 use crate::error::DeployError;
@@ -13,12 +16,16 @@ const DEFAULT_LINES: u32 = 200;
 const MAX_LINES: u32 = 1_000;
 /// Bytes of a cursor; the target's are far shorter.
 const MAX_CURSOR_BYTES: usize = 256;
+/// Longer searches find nothing that shorter ones don't.
+const SEARCH_CHARS: usize = 200;
+/// About as many ordinary lines as a log keeps.
+const MAX_TAIL: u32 = 100_000;
 /// How often a followed log is asked for.
 const POLL_MS: u64 = 500;
 /// A comment goes out at least this often: the only way to notice that the client has left.
 const SILENCE_MS: i64 = 5_000;
 
-/// `GET /deployments/{id}/logs?cursor=&limit=&since=&q=`. A log of something that lives is never complete.
+/// `GET /deployments/{id}/logs?cursor=&limit=&tail=&since=&q=`. A log of something that lives is never complete.
 pub(crate) async fn get_deployment_logs(cx: Ctx, caller: Caller) -> Result<Response, DeployError> {
     let id = deployment_id(&cx)?;
     let limit = cx
@@ -28,14 +35,19 @@ pub(crate) async fn get_deployment_logs(cx: Ctx, caller: Caller) -> Result<Respo
         })?
         .unwrap_or(DEFAULT_LINES);
     let form = form(&cx);
-    let given = match cx.headers().get("last-event-id") {
-        Some(last) if form == Form::Events => Some(last.to_owned()),
-        _ => cx.query("cursor"),
-    };
     let place = Place {
         id,
-        cursor: given.filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES),
-        contains: cx.query("q").map(|text| text.to_lowercase()),
+        cursor: cursor(&cx, form)?,
+        tail: cx.query_as("tail", |text| match text.parse() {
+            Ok(tail @ 0..=MAX_TAIL) => Ok(tail),
+            _ => Err(Invalid::new("must be a whole number from 0 to 100000")),
+        })?,
+        contains: cx.query_as("q", |text| {
+            if text.chars().count() > SEARCH_CHARS {
+                return Err(Invalid::new("must have at most 200 characters"));
+            }
+            Ok(text.to_owned())
+        })?,
         since: cx.query_as("since", Timestamp::parse)?,
         limit,
     };
@@ -71,6 +83,21 @@ pub(crate) async fn get_deployment_logs(cx: Ctx, caller: Caller) -> Result<Respo
     }
 }
 
+/// Where to read on: the cursor, or the id of the last event that a returning client saw.
+fn cursor(cx: &Ctx, form: Form) -> Result<Option<String>, Error> {
+    let given = match cx.headers().get("last-event-id") {
+        Some(last) if form == Form::Events => Some(last.to_owned()),
+        _ => cx.query("cursor"),
+    };
+    match given {
+        Some(cursor) if cursor.len() > MAX_CURSOR_BYTES => Err(Error::invalid_query(
+            "cursor",
+            "is not a cursor of this log",
+        )),
+        given => Ok(given),
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Json,
@@ -96,7 +123,7 @@ fn form(cx: &Ctx) -> Form {
 struct Place {
     id: DeploymentId,
     cursor: Option<String>,
-    /// Lower case.
+    tail: Option<u32>,
     contains: Option<String>,
     since: Option<Timestamp>,
     limit: u32,
@@ -106,31 +133,25 @@ impl Place {
     /// What follows. An application the target does not know yet has written nothing.
     async fn read(&self, cx: &Ctx) -> Result<LogPage, DeployError> {
         let mut query = vec![("limit", self.limit.to_string())];
-        if let Some(cursor) = &self.cursor {
-            query.push(("cursor", cursor.clone()));
-        }
+        let wanted = [
+            ("cursor", self.cursor.clone()),
+            ("tail", self.tail.map(|tail| tail.to_string())),
+            ("since", self.since.map(|since| since.to_string())),
+            ("q", self.contains.clone()),
+        ];
+        query.extend(
+            wanted
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
         let page = app_logs(cx, self.id, &query).await?;
         let mut page = page.unwrap_or_else(|| LogPage {
             lines: Vec::new(),
             cursor: self.cursor.clone().unwrap_or_default(),
             complete: false,
         });
-        page.lines.retain(|line| self.is_wanted(line));
         page.complete = false;
         Ok(page)
-    }
-}
-
-impl Place {
-    fn is_wanted(&self, line: &LogLine) -> bool {
-        let late_enough = self
-            .since
-            .is_none_or(|since| Timestamp::parse(&line.time).is_ok_and(|time| time >= since));
-        let text_fits = self
-            .contains
-            .as_ref()
-            .is_none_or(|wanted| line.text.to_lowercase().contains(wanted));
-        late_enough && text_fits
     }
 }
 
@@ -141,6 +162,17 @@ struct EventStream {
     begun: bool,
     ends_at_ms: i64,
     last_sent_ms: i64,
+}
+
+impl EventStream {
+    /// A comment, and how far the search has come: an id without data is no event, but a client that returns begins
+    /// there.
+    fn still_here(&self) -> String {
+        match &self.place.cursor {
+            Some(cursor) => format!(": still here\nid: {cursor}\n\n"),
+            None => ": still here\n\n".to_owned(),
+        }
+    }
 }
 
 impl BodyStream for EventStream {
@@ -163,7 +195,9 @@ impl BodyStream for EventStream {
                     }
                     text.push_str(&format!("data: {data}\n\n"));
                 }
-                self.place.cursor = Some(cursor).filter(|cursor| !cursor.is_empty());
+                let cursor = Some(cursor).filter(|cursor| !cursor.is_empty());
+                let moved = self.place.cursor != cursor;
+                self.place.cursor = cursor;
                 let now = self.cx.host().now().millis();
                 if !text.is_empty() {
                     self.last_sent_ms = now;
@@ -174,9 +208,12 @@ impl BodyStream for EventStream {
                 }
                 if now - self.last_sent_ms >= SILENCE_MS {
                     self.last_sent_ms = now;
-                    return Some(b": still here\n\n".to_vec());
+                    return Some(self.still_here().into_bytes());
                 }
-                self.cx.host().sleep(POLL_MS).await;
+                // Nothing in this piece of the log, and it goes on.
+                if !moved {
+                    self.cx.host().sleep(POLL_MS).await;
+                }
             }
         })
     }

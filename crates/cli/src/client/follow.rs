@@ -40,10 +40,10 @@ pub(crate) async fn logs(
         for line in &page.lines {
             output.log_line(line);
         }
-        if page.complete || (!args.follow && page.lines.is_empty()) {
+        if page.complete || (!args.follow && page.at_end) {
             return Ok(());
         }
-        if page.lines.is_empty() {
+        if page.at_end {
             tokio::time::sleep(POLL).await;
         }
     }
@@ -58,6 +58,9 @@ pub(crate) struct LogCursor {
 /// What followed it.
 pub(crate) struct LogPage {
     pub(crate) lines: Vec<Value>,
+    /// Nothing follows now. A search may have pages without a line before that.
+    pub(crate) at_end: bool,
+    /// Nothing will ever follow.
     pub(crate) complete: bool,
 }
 
@@ -74,16 +77,18 @@ impl LogCursor {
             None => self.path.clone(),
         };
         let mut answer = client.get(&path).await?;
+        let before = self.cursor.clone();
         if let Some(cursor) = answer["cursor"].as_str() {
             self.cursor = Some(cursor.to_owned());
         }
-        let complete = answer["complete"].as_bool().unwrap_or(false);
-        let Value::Array(lines) = answer["lines"].take() else {
-            return Ok(LogPage {
-                lines: Vec::new(),
-                complete,
-            });
+        let lines = match answer["lines"].take() {
+            Value::Array(lines) => lines,
+            _ => Vec::new(),
         };
-        Ok(LogPage { lines, complete })
+        Ok(LogPage {
+            at_end: lines.is_empty() && self.cursor == before,
+            complete: answer["complete"].as_bool().unwrap_or(false),
+            lines,
+        })
     }
 }

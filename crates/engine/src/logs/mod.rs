@@ -16,7 +16,7 @@ mod writer;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use pipe::GuestPipe;
-pub use reader::{LogError, read};
+pub use reader::{LogError, Query, find, read};
 pub use writer::{AppLog, LogOptions};
 
 /// The longest text of one line, in bytes; longer ones are cut into several.

@@ -8,14 +8,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use nokube_api::logs::LogPage;
 use nokube_api::sidecar::{AppList, AppSpec, AppStatus};
-use nokube_domain::DeploymentId;
+use nokube_domain::{DeploymentId, Timestamp};
 use serde::Deserialize;
 
 use super::problem::Problem;
 use crate::check::{SpecFault, check_spec};
 use crate::desired::PutError;
 use crate::server::Shared;
-use crate::target::TargetError;
+use crate::target::{LogQuery, TargetError};
 
 const DEFAULT_LOG_LINES: usize = 200;
 const MAX_LOG_LINES: usize = 1000;
@@ -107,6 +107,9 @@ pub(crate) async fn delete_app(
 pub(crate) struct LogsQuery {
     cursor: Option<String>,
     limit: Option<usize>,
+    tail: Option<u64>,
+    since: Option<String>,
+    q: Option<String>,
 }
 
 pub(crate) async fn get_app_logs(
@@ -119,15 +122,21 @@ pub(crate) async fn get_app_logs(
         .get(&deployment_id)
         .filter(|desired| desired.deletion.is_none())
         .ok_or(Problem::NotFound)?;
-    let limit = query
-        .limit
-        .unwrap_or(DEFAULT_LOG_LINES)
-        .clamp(1, MAX_LOG_LINES);
-    let page = shared
-        .target
-        .logs(&desired.wanted, query.cursor.as_deref(), limit)
-        .await;
-    match page {
+    let since = match query.since.as_deref().map(Timestamp::parse).transpose() {
+        Ok(since) => since,
+        Err(fault) => return Err(Problem::BadBody(format!("since {fault}"))),
+    };
+    let query = LogQuery {
+        cursor: query.cursor,
+        tail: query.tail,
+        since,
+        contains: query.q,
+        limit: query
+            .limit
+            .unwrap_or(DEFAULT_LOG_LINES)
+            .clamp(1, MAX_LOG_LINES),
+    };
+    match shared.target.logs(&desired.wanted, query).await {
         Ok(page) => Ok(Json(page)),
         Err(TargetError::Refused(message)) => Err(Problem::BadBody(message)),
         Err(TargetError::Unavailable(message)) => {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::support::{APP_ID, FakePlatform, FakeTarget, Running, SEALING_KEY, spec};
 use nokube_api::sidecar::AppPhase;
+use nokube_domain::Timestamp;
 use nokube_keys::{SealingKey, Secret};
-use nokube_sidecar::{Health, TargetError};
+use nokube_sidecar::{Health, LogQuery, TargetError};
 use serde_json::json;
 
 /// No platform answers there: the sidecar must not mind.
@@ -282,6 +283,30 @@ async fn logs_are_the_targets_and_a_bad_cursor_is_said() {
     let path = format!("/v1/apps/{APP_ID}/logs");
     assert_eq!(sidecar.get(&path).await.1["cursor"], "1");
     assert_eq!(sidecar.get(&format!("{path}?cursor=bad")).await.0, 400);
+    assert_eq!(sidecar.get(&format!("{path}?since=today")).await.0, 400);
+}
+
+#[tokio::test]
+async fn what_is_looked_for_in_a_log_reaches_the_target() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    sidecar.put(&spec(1)).await;
+    let query = "cursor=1&tail=5&since=2027-01-15T09:00:00%2B01:00&q=a%20b&limit=7";
+    let (status, _) = sidecar
+        .get(&format!("/v1/apps/{APP_ID}/logs?{query}"))
+        .await;
+    assert_eq!(status, 200);
+    let asked = target.queries.lock().unwrap().pop().unwrap();
+    assert_eq!(
+        asked,
+        LogQuery {
+            cursor: Some("1".into()),
+            tail: Some(5),
+            since: Some(Timestamp::parse("2027-01-15T08:00:00Z").unwrap()),
+            contains: Some("a b".into()),
+            limit: 7,
+        }
+    );
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@ use axum::routing::post;
 use nokube_api::logs::LogPage;
 use nokube_api::sidecar::{AppSpec, AppStatus, DesiredState};
 use nokube_keys::Secret;
-use nokube_sidecar::{Health, Observed, Sidecar, SidecarOptions, Target, TargetError, TargetEvent};
+use nokube_sidecar::{
+    Health, LogQuery, Observed, Sidecar, SidecarOptions, Target, TargetError, TargetEvent,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -36,6 +38,8 @@ pub(crate) struct FakeTarget {
     pub(crate) applied: Mutex<Vec<u64>>,
     pub(crate) secrets: Mutex<BTreeMap<String, String>>,
     pub(crate) adopted: Mutex<Vec<u64>>,
+    /// What was asked of logs.
+    pub(crate) queries: Mutex<Vec<LogQuery>>,
     pub(crate) changed: Notify,
 }
 
@@ -107,13 +111,9 @@ impl Target for FakeTarget {
         Some(format!("http://{}.localhost/", app.service))
     }
 
-    async fn logs(
-        &self,
-        _app: &AppSpec,
-        cursor: Option<&str>,
-        _limit: usize,
-    ) -> Result<LogPage, TargetError> {
-        match cursor {
+    async fn logs(&self, _app: &AppSpec, query: LogQuery) -> Result<LogPage, TargetError> {
+        self.queries.lock().unwrap().push(query.clone());
+        match query.cursor.as_deref() {
             Some("bad") => Err(TargetError::Refused("not a cursor".to_owned())),
             _ => Ok(LogPage {
                 lines: Vec::new(),

@@ -18,10 +18,11 @@ use async_trait::async_trait;
 use nokube_api::logs::{LogLine, LogPage, LogStream};
 use nokube_api::sidecar::{AppSpec, DesiredState};
 use nokube_artifact::layout::Layout;
+use nokube_domain::Timestamp;
 use nokube_engine::Egress;
 use nokube_engine::logs::{self, LogError, Stream};
 use nokube_keys::Secret;
-use nokube_sidecar::{Health, Observed, Target, TargetError, TargetEvent};
+use nokube_sidecar::{Health, LogQuery, Observed, Target, TargetError, TargetEvent};
 use tokio::sync::{Notify, watch};
 
 use self::state::{Apps, Serving};
@@ -251,15 +252,19 @@ impl Target for LocalTarget {
         self.options.addresses.url(app)
     }
 
-    async fn logs(
-        &self,
-        app: &AppSpec,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<LogPage, TargetError> {
+    async fn logs(&self, app: &AppSpec, query: LogQuery) -> Result<LogPage, TargetError> {
         let dir = self.options.outside.log(&app.deployment_id);
-        let cursor = cursor.map(ToOwned::to_owned);
-        let page = tokio::task::spawn_blocking(move || logs::read(&dir, cursor.as_deref(), limit))
+        let find = move || {
+            let query = logs::Query {
+                cursor: query.cursor.as_deref(),
+                tail: query.tail,
+                since_ms: query.since.map(Timestamp::millis),
+                contains: query.contains.as_deref(),
+                limit: query.limit,
+            };
+            logs::find(&dir, &query)
+        };
+        let page = tokio::task::spawn_blocking(find)
             .await
             .map_err(|_| TargetError::Unavailable("the sidecar stops".to_owned()))?
             .map_err(|error| match error {
