@@ -157,6 +157,10 @@ async fn a_folder_becomes_an_address_by_one_command() {
             > 2,
         "a finished log ends by itself"
     );
+    let whole = cli.succeeds(&["logs", "--build", &build]);
+    let last = cli.succeeds(&["logs", "--build", &build, "--tail", "1"]);
+    assert_eq!(last.lines().last(), whole.lines().last());
+    assert_eq!(last.lines().count(), 1);
     cli.succeeds(&["logs", "shop"]);
     assert_eq!(cli.json(&["open", "shop"])["access_url"], url.as_str());
     let refused = cli.refused(&["rollback", "shop", "--to", "99"]);
@@ -219,6 +223,29 @@ async fn a_project_is_made_built_from_git_and_shown() {
         refused.contains("/repository_url"),
         "every fault is named: {refused}"
     );
+}
+
+#[test]
+fn a_wrong_call_is_told_to_programs_in_json() {
+    let call = |args: &[&str]| {
+        let output = Command::new(nokube())
+            .args(args)
+            .output()
+            .expect("nokube runs");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    for args in [
+        &["--json", "logs"][..],
+        &["status", "--json", "--surprise"],
+        &["--json", "logs", "web", "--since", "yesterday"],
+    ] {
+        let said: Value = serde_json::from_str(&call(args)).expect("one JSON value");
+        let error = said["error"].as_str().expect("it says what is wrong");
+        assert!(error.contains("--help"), "{args:?}: {error}");
+    }
+    assert!(call(&["logs"]).starts_with("error: "), "people get words");
 }
 
 #[test]

@@ -266,9 +266,33 @@ pub(crate) struct TenantsArgs {
     pub(crate) parent: u32,
 }
 
+/// What programs expect of a command that was called wrongly; the same as clap's own.
+const USAGE_ERROR: u8 = 2;
+
+/// Reads the command line and does what it asks. Errors are said here.
+pub(crate) fn run() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) if error.use_stderr() && wants_json(std::env::args_os()) => {
+            let text = error.render().to_string();
+            let text = text.trim().trim_start_matches("error: ").to_owned();
+            client::report(&anyhow::Error::msg(text), true);
+            ExitCode::from(USAGE_ERROR)
+        }
+        // Help, the version, or an error for people.
+        Err(error) => error.exit(),
+    }
+}
+
+/// Whether `--json` is there: asked when the rest could not be understood.
+fn wants_json(args: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    args.skip(1)
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json")
+}
+
 impl Cli {
-    /// Does what was asked. Errors are said here.
-    pub(crate) fn run(self) -> ExitCode {
+    fn run(self) -> ExitCode {
         let json = self.json;
         let outcome = match self.command {
             Command::Up(args) => platform::up::run(args, json),

@@ -8,8 +8,6 @@ mod platform;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    args::Cli::parse().run()
+    args::run()
 }

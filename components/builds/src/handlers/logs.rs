@@ -17,22 +17,33 @@ const DEFAULT_LINES: u64 = 500;
 const MAX_LINES: u64 = 1_000;
 /// Above this a text is sent piece by piece, so that no log has to fit into memory.
 const WHOLE_TEXT_BYTES: u64 = 1 << 20;
+/// More lines than a log has room for.
+const MAX_TAIL: u64 = 100_000;
 /// How often a followed log is looked at.
 const POLL_MS: u64 = 250;
 /// A comment goes out at least this often: the only way to notice that the client has left.
 const SILENCE_MS: i64 = 5_000;
 
-/// `GET /builds/{id}/logs`.
+/// `GET /builds/{id}/logs?cursor=&limit=&tail=`.
 pub(crate) async fn get_build_logs(cx: Ctx, caller: Caller) -> Result<Response, BuildsError> {
     let id = build_id(&cx)?;
     let wanted = Form::of(&cx);
-    let after = position(&cx, wanted)?;
+    let given = position(&cx, wanted)?;
     let limit = cx.query_as("limit", |text| match text.parse() {
         Ok(limit @ 1..=MAX_LINES) => Ok(limit),
         _ => Err(Invalid::new("must be a whole number from 1 to 1000")),
     })?;
+    let tail = cx.query_as("tail", |text| match text.parse() {
+        Ok(tail @ 0..=MAX_TAIL) => Ok(tail),
+        _ => Err(Invalid::new("must be a whole number from 0 to 100000")),
+    })?;
     let db = platform::open(&cx).await?;
     let build = visible(&db, &caller, id).await?;
+    let after = match (given, tail) {
+        (Some(cursor), _) => cursor,
+        (None, Some(tail)) => Cursor(log_end(build.log_lines.saturating_sub(tail))),
+        (None, None) => Cursor(0),
+    };
     match wanted {
         Form::Json => {
             let limit = limit.unwrap_or(DEFAULT_LINES);
@@ -98,14 +109,17 @@ impl Form {
 }
 
 /// Where to read on: the cursor, or the id of the last event that a returning client saw.
-fn position(cx: &Ctx, form: Form) -> Result<Cursor, Error> {
-    if form == Form::Events
-        && let Some(last) = cx.headers().get("last-event-id")
-    {
-        return Cursor::parse(last)
-            .ok_or_else(|| Error::invalid_query("cursor", "is not a cursor of this list"));
-    }
-    Cursor::from_query(cx)
+fn position(cx: &Ctx, form: Form) -> Result<Option<Cursor>, Error> {
+    let given = match cx.headers().get("last-event-id") {
+        Some(last) if form == Form::Events => Some(last.to_owned()),
+        _ => cx.query("cursor"),
+    };
+    given
+        .map(|text| {
+            Cursor::parse(&text)
+                .ok_or_else(|| Error::invalid_query("cursor", "is not a cursor of this list"))
+        })
+        .transpose()
 }
 
 fn last_of(lines: &[LogLine], before: Cursor) -> Cursor {

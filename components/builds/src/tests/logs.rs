@@ -83,6 +83,28 @@ fn a_log_is_read_by_cursor_and_complete_at_the_end() {
 }
 
 #[test]
+fn a_log_may_be_begun_some_lines_before_its_end() {
+    let scene = Scene::new();
+    let id = scene.pending();
+    let lease = scene.start(&id);
+    scene.tell(&id, "logs", &lines(&lease, 1, &["a", "b", "c"]));
+    let path = format!("/api/v1/builds/{id}/logs");
+    let texts = |query: &str| {
+        let page = scene.get(&format!("{path}?{query}")).expect(200);
+        let lines = page["lines"].as_array().cloned().unwrap_or_default();
+        let texts = lines.iter().map(|line| line["text"].as_str().unwrap());
+        (texts.collect::<String>(), page["cursor"].clone())
+    };
+    let (last, cursor) = texts("tail=2&limit=1");
+    assert_eq!(last, "b");
+    let cursor = cursor.as_str().unwrap().to_owned();
+    assert_eq!(texts(&format!("tail=2&cursor={cursor}")).0, "c");
+    assert_eq!(texts("tail=0").0, "");
+    assert_eq!(texts("tail=100").0, "abc");
+    assert_eq!(scene.get(&format!("{path}?tail=-1")).faults(), ["/tail"]);
+}
+
+#[test]
 fn a_log_is_text_when_text_is_asked_for() {
     let scene = Scene::new();
     let id = scene.pending();

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use nokube_domain::Timestamp;
+
+use super::follow;
 
 /// Commands that talk to a platform.
 #[derive(Debug, Subcommand)]
@@ -200,6 +203,12 @@ pub(crate) struct LogsArgs {
     /// Go on with what is written from now on.
     #[arg(long, short)]
     pub(crate) follow: bool,
+    /// Begin so many lines before the end.
+    #[arg(long, short = 'n', value_name = "LINES", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pub(crate) tail: Option<u32>,
+    /// Only what was written since: a time (2026-01-31T09:30:00Z), or how long ago (30s, 10m, 2h, 1d).
+    #[arg(long, value_name = "TIME", value_parser = follow::since, conflicts_with = "build")]
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// What to show.

@@ -1,7 +1,8 @@
 //! Logs: of builds and of deployments, once or followed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nokube_domain::Timestamp;
 use serde_json::Value;
 
 use super::args::LogsArgs;
@@ -34,7 +35,7 @@ pub(crate) async fn logs(
             )
         }
     };
-    let mut log = LogCursor::new(path);
+    let mut log = LogCursor::with(path, beginning(args));
     loop {
         let page = log.next(client).await?;
         for line in &page.lines {
@@ -49,9 +50,48 @@ pub(crate) async fn logs(
     }
 }
 
+/// The query that says where in a log to begin.
+fn beginning(args: &LogsArgs) -> Vec<(&'static str, String)> {
+    let since = args.since.map(|since| ("since", since.to_string()));
+    let tail = args.tail.map(|tail| ("tail", tail.to_string()));
+    since.into_iter().chain(tail).collect()
+}
+
+/// A time as `--since` takes it.
+///
+/// # Errors
+/// With what it may be.
+pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = i64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
+    since_from(text, Timestamp::from_millis(now_ms))
+}
+
+fn since_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let ago_ms = || {
+        let (at, unit) = text.char_indices().next_back()?;
+        let unit_ms = match unit {
+            's' => 1_000,
+            'm' => 60_000,
+            'h' => 3_600_000,
+            'd' => 86_400_000,
+            _ => return None,
+        };
+        // Digits alone: no sign.
+        let number: u32 = text[..at].parse().ok().filter(|_| !text.starts_with('+'))?;
+        Some(i64::from(number) * unit_ms)
+    };
+    match ago_ms() {
+        Some(ago_ms) => Ok(now.plus_millis(-ago_ms)),
+        None => Timestamp::parse(text)
+            .map_err(|fault| format!("{fault}, or how long ago, such as 30s, 10m, 2h or 1d")),
+    }
+}
+
 /// A place in a log.
 pub(crate) struct LogCursor {
     path: String,
+    query: Vec<(&'static str, String)>,
     cursor: Option<String>,
 }
 
@@ -67,15 +107,26 @@ pub(crate) struct LogPage {
 impl LogCursor {
     /// The beginning of the log at `path`.
     pub(crate) fn new(path: String) -> Self {
-        Self { path, cursor: None }
+        Self::with(path, Vec::new())
+    }
+
+    /// Where `query` begins in the log at `path`.
+    fn with(path: String, query: Vec<(&'static str, String)>) -> Self {
+        Self {
+            path,
+            query,
+            cursor: None,
+        }
     }
 
     /// What was written since.
     pub(crate) async fn next(&mut self, client: &mut ApiClient) -> anyhow::Result<LogPage> {
-        let path = match &self.cursor {
-            Some(cursor) => format!("{}?cursor={}", self.path, resolve::encoded(cursor)),
-            None => self.path.clone(),
-        };
+        let cursor = self.cursor.as_deref().map(|cursor| ("cursor", cursor));
+        let query = self.query.iter().map(|(name, value)| (*name, &**value));
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(query.chain(cursor))
+            .finish();
+        let path = format!("{}?{query}", self.path);
         let mut answer = client.get(&path).await?;
         let before = self.cursor.clone();
         if let Some(cursor) = answer["cursor"].as_str() {
@@ -90,5 +141,38 @@ impl LogCursor {
             complete: answer["complete"].as_bool().unwrap_or(false),
             lines,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_or_how_long_ago() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        for (text, ago_ms) in [
+            ("30s", 30_000),
+            ("10m", 600_000),
+            ("2h", 7_200_000),
+            ("1d", 86_400_000),
+        ] {
+            assert_eq!(
+                since_from(text, now),
+                Ok(now.plus_millis(-ago_ms)),
+                "{text}"
+            );
+        }
+        let time = since_from("2027-01-15T09:00:00+01:00", now);
+        assert_eq!(
+            time.map(|time| time.to_string()).as_deref(),
+            Ok("2027-01-15T08:00:00.000Z")
+        );
+        for bad in ["", "m", "-5m", "+5m", "5", "5w", "1.5h", "5µ", "yesterday"] {
+            assert!(
+                since_from(bad, now).is_err_and(|fault| fault.contains("10m")),
+                "{bad}"
+            );
+        }
     }
 }
