@@ -224,17 +224,18 @@ impl Named {
         };
         if let Some(build) = self.build {
             let found = image_find_by_build(tx, caller, build).await?;
-            let agrees = |row: &ImageRow| {
-                self.image
-                    .as_ref()
-                    .is_none_or(|image| image.repository == row.image_repository)
-            };
+            let agrees =
+                |row: &ImageRow| self.image.as_ref().is_none_or(|image| row.is_called(image));
             return match found {
                 None if faults.is_empty() => Err(Error::NotFound("build").into()),
                 Some(row) if !agrees(&row) => {
                     faults.push(fault(
+                        "/build_id",
+                        "is not the build whose image image_name names; send one of the two",
+                    ));
+                    faults.push(fault(
                         "/image_name",
-                        "is not the image of the build in build_id",
+                        "is not the image of the build in build_id; send one of the two",
                     ));
                     Ok(None)
                 }

@@ -23,6 +23,16 @@ impl ImageRow {
     pub(crate) fn full_name(&self) -> String {
         format!("{}:{}", self.image_repository, self.image_tag)
     }
+
+    /// Whether `image` can mean this build. A name without a version leaves the choice to whoever names the build.
+    pub(crate) fn is_called(&self, image: &ImageReference) -> bool {
+        let is_this = match &image.version {
+            ImageVersion::Latest => true,
+            ImageVersion::Tag(tag) => *tag == self.image_tag,
+            ImageVersion::Digest(digest) => self.digest.as_ref() == Some(digest),
+        };
+        is_this && image.repository == self.image_repository
+    }
 }
 
 const VISIBLE: &str = "SELECT b.id, b.project_id, b.status, b.image_repository, b.image_tag, b.digest \

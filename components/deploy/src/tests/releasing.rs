@@ -79,8 +79,22 @@ fn an_image_is_named_by_build_or_by_its_name() {
     by_build(&build_id(4)).expect(404);
     assert_eq!(by_build("x").faults(), ["/build_id"]);
     let both = |name: &str| scene.deploy(&json!({ "image_name": name }));
-    both(&format!("{REPOSITORY}:t1")).expect(202);
-    assert_eq!(both("other/image:t1").faults(), ["/image_name"]);
+    for agreeing in [
+        format!("{REPOSITORY}:t1"),
+        format!("{REPOSITORY}@{}", digest(1)),
+        REPOSITORY.to_owned(),
+    ] {
+        let deployed = both(&agreeing).expect(202);
+        assert_eq!(deployed["digest"], digest(1), "{agreeing}");
+    }
+    for another in [
+        "other/image:t1".to_owned(),
+        format!("{REPOSITORY}:t2"),
+        format!("{REPOSITORY}@{}", digest(2)),
+    ] {
+        let faults = both(&another).faults();
+        assert_eq!(faults, ["/build_id", "/image_name"], "{another}");
+    }
     let neither = json!({ "project_id": 1, "service_name": "web" });
     assert_eq!(
         scene.post("/api/v1/deploy", &neither).faults(),
