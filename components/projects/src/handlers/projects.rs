@@ -175,12 +175,14 @@ pub(crate) async fn delete_project(cx: Ctx, caller: Caller) -> Result<Response, 
     let id = cx.parameter("id", "project", ProjectId::parse)?;
     let db = platform::open(&cx).await?;
     project_for(&db, &caller, id, ProjectRole::Owner).await?;
+    // Before anything is taken down; and once more below, where it counts.
     cx.check_if_match(&shown(&db, &caller, id).await?)?;
     if store::project_has_deployments(&db, id).await? {
         take_down_deployments(&cx, id).await?;
     }
     db.transaction(async |tx| {
         let project = project_for(tx, &caller, id, ProjectRole::Owner).await?;
+        cx.check_if_match(&shown(tx, &caller, id).await?)?;
         // Deployed between taking down and now: deleting would orphan what runs.
         if store::project_has_deployments(tx, id).await? {
             return Err(ProjectsError::DeployedMeanwhile);

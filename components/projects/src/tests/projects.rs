@@ -2,6 +2,7 @@
 
 use super::{alice, app, create, create_named, deploy_something};
 use nokube_guest::host::OutboundAnswer;
+use nokube_guest::testing::TestApp;
 use serde_json::json;
 
 #[test]
@@ -208,6 +209,36 @@ fn an_empty_project_is_deleted_without_asking_anyone() {
     );
     assert!(app.host.sent.borrow().is_empty());
     assert_eq!(create_named(&app, &alice(&app), "Shop")["id"], 2);
+}
+
+#[test]
+fn a_project_that_was_changed_while_its_deployments_went_is_kept() {
+    // It lives as long as the answers of `deploy`, which are made up below.
+    let app: &'static TestApp = Box::leak(Box::new(app()));
+    let created = create(app, &alice(app), &json!({ "name": "Shop" }));
+    let etag = created.headers.get("etag").unwrap().to_owned();
+    deploy_something(app);
+    app.answer_calls(|_| {
+        app.sql("platform", "DELETE FROM deployments");
+        app.sql("platform", "UPDATE projects SET description = 'keep it'");
+        Ok(OutboundAnswer {
+            status: 204,
+            headers: vec![],
+            body: vec![],
+        })
+    });
+    let delete = |etag: &str| {
+        app.delete("/api/v1/projects/1")
+            .bearer(&alice(app))
+            .header("if-match", etag)
+            .send()
+    };
+    assert_eq!(delete("\"another\"").status, 412);
+    assert!(app.host.sent.borrow().is_empty(), "nothing was taken down");
+    assert_eq!(delete(&etag).status, 412);
+    let read = app.get("/api/v1/projects/1").bearer(&alice(app)).send();
+    assert_eq!(read.expect(200)["description"], "keep it");
+    assert_eq!(delete(read.headers.get("etag").unwrap()).status, 204);
 }
 
 #[test]
