@@ -22,6 +22,9 @@ use crate::store::overdue::{Deadlines, overdue_fail_pending, overdue_is_lost, ov
 const SMALL_BODY_BYTES: usize = 64 << 10;
 
 /// `POST /internal/builds/{id}/source`: the sidecar has the archive. Told again, answered again.
+///
+/// A second upload for a build takes a second address, and only a repeated `Idempotency-Key` gives one: when its
+/// archive is another one, the key was used for another request.
 pub(crate) async fn put_build_source(mut cx: Ctx) -> Result<Response, BuildsError> {
     let id = build_id(&cx)?;
     let stored: SourceStored = machine_body(&mut cx, SMALL_BODY_BYTES).await?;
@@ -39,10 +42,10 @@ pub(crate) async fn put_build_source(mut cx: Ctx) -> Result<Response, BuildsErro
             .await?
             .ok_or(Error::NotFound("build"))?;
         let own = row.source_build_id.as_deref() == Some(id.to_string().as_str());
-        if own && row.source_digest.as_deref() == Some(digest.as_str()) {
-            Ok(accepted(&cx, row))
-        } else {
-            Err(BuildsError::NotAwaitingSource)
+        match row.source_digest.as_deref() {
+            Some(present) if own && present == digest.as_str() => Ok(accepted(&cx, row)),
+            Some(_) if own => Err(Error::IdempotencyKeyReused.into()),
+            _ => Err(BuildsError::NotAwaitingSource),
         }
     })
     .await

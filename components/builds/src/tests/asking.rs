@@ -176,6 +176,34 @@ fn a_request_told_twice_with_a_key_makes_one_build() {
 }
 
 #[test]
+fn an_upload_told_twice_with_a_key_is_one_build_with_an_address_of_its_own_each_time() {
+    let scene = Scene::new();
+    let post = |service: &str| {
+        let path = format!("/api/v1/builds/upload?project_id=1&service_name={service}");
+        let request = scene.app.post(&path).bearer(&scene.ada);
+        request.header("idempotency-key", "k1").send()
+    };
+    let address = |answer: &TestAnswer| answer.headers.get("location").unwrap().to_owned();
+    let (first, second) = (post("web"), post("web"));
+    assert_eq!(first.expect(307), second.expect(307));
+    assert_eq!(second.headers.get("idempotency-replayed"), Some("true"));
+    assert_ne!(address(&first), address(&second));
+    assert!(address(&second).starts_with("http://sidecar.test/blobs/"));
+    assert_eq!(
+        post("other").expect(422)["type"],
+        "/problems/idempotency-key-reused"
+    );
+    let kept = scene
+        .app
+        .sql("platform", "SELECT headers, body FROM idempotency_keys");
+    assert!(!format!("{kept:?}").contains("/blobs/"), "{kept:?}");
+    assert_eq!(
+        scene.get("/api/v1/builds").expect(200)["pagination"]["total"],
+        1
+    );
+}
+
+#[test]
 fn too_many_waiting_builds_are_refused_until_one_ends() {
     let scene = Scene::new();
     let ids: Vec<String> = (0..10).map(|_| scene.pending()).collect();
@@ -220,7 +248,10 @@ fn an_upload_is_sent_on_to_a_one_time_address_and_queued_when_it_has_arrived() {
     let other = format!("sha256:{}", "0".repeat(64));
     assert_eq!(id_of(&told(&digest()).expect(202)), id);
     told(&digest()).expect(202);
-    told(&other).expect(409);
+    assert_eq!(
+        told(&other).expect(422)["type"],
+        "/problems/idempotency-key-reused"
+    );
     told("sha256:x").expect(422);
     let job = scene.lease().expect(200);
     assert_eq!(job["source"]["kind"], "archive");

@@ -15,6 +15,7 @@ use nokube_api::sidecar::ArtifactInfo;
 use nokube_artifact::Digest;
 use nokube_artifact::layout::{ImportLimits, Layout, LayoutError};
 use nokube_domain::BuildId;
+use nokube_keys::{BlobTicket, TicketUse};
 
 use crate::durable::{create_private_dir, remove_unfinished, sync_dir};
 pub(crate) use receive::{ReceiveError, Received};
@@ -52,17 +53,21 @@ impl BlobStore {
         &self.spent
     }
 
-    /// Takes a ticket into use, so that two requests with the same one do not race. None when it is
-    /// in use already.
-    pub(crate) fn claim(self: &Arc<Self>, ticket_id: &str) -> Option<Claim> {
+    /// Takes what a ticket stores into use, so that two requests do not race for it: all tickets for the source of
+    /// one build are one. None when it is in use already.
+    pub(crate) fn claim(self: &Arc<Self>, ticket: &BlobTicket) -> Option<Claim> {
+        let name = match ticket.allows {
+            TicketUse::PutSource => &ticket.build_id,
+            TicketUse::PutArtifact | TicketUse::GetSource => &ticket.id,
+        };
         let fresh = self
             .in_use
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(ticket_id.to_owned());
+            .insert(name.clone());
         fresh.then(|| Claim {
             store: Arc::clone(self),
-            ticket_id: ticket_id.to_owned(),
+            name: name.clone(),
         })
     }
 
@@ -75,8 +80,25 @@ impl BlobStore {
         receive::receive(&self.incoming, body, max_bytes).await
     }
 
-    /// Names a received file as the source of a build, so that it survives a crash.
-    pub(crate) fn keep_source(&self, build: BuildId, received: Received) -> io::Result<()> {
+    /// Names a received file as the source of a build, so that it survives a crash. Gives it back when the build has
+    /// another source: whether that one was ever accepted, the platform knows.
+    pub(crate) fn keep_source(
+        &self,
+        build: BuildId,
+        received: Received,
+    ) -> io::Result<Option<Received>> {
+        match receive::digest_of(&self.source_path(build)) {
+            Ok(present) if present == received.digest() => Ok(None),
+            Ok(_) => Ok(Some(received)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.replace_source(build, received).map(|()| None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, whatever was there.
+    pub(crate) fn replace_source(&self, build: BuildId, received: Received) -> io::Result<()> {
         received.rename(&self.source_path(build))?;
         sync_dir(&self.sources)
     }
@@ -113,10 +135,10 @@ impl BlobStore {
     }
 }
 
-/// A ticket in use; dropped when the request is over.
+/// What a ticket in use stores; dropped when the request is over.
 pub(crate) struct Claim {
     store: Arc<BlobStore>,
-    ticket_id: String,
+    name: String,
 }
 
 impl Drop for Claim {
@@ -125,6 +147,6 @@ impl Drop for Claim {
             .in_use
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.ticket_id);
+            .remove(&self.name);
     }
 }

@@ -1,7 +1,7 @@
 //! Streaming a request's body to a file: bounded, hashed on the way, removed unless it is kept.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,8 +102,25 @@ pub(crate) async fn receive(
     }
     file.flush().await?;
     file.get_ref().sync_all().await?;
-    received.digest = format!("sha256:{}", hex::encode(hash.finalize()));
+    received.digest = digest_text(hash);
     Ok(received)
+}
+
+/// `sha256:<hex>` of a file.
+pub(crate) fn digest_of(path: &Path) -> io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(digest_text(hash)),
+            length => hash.update(&buffer[..length]),
+        }
+    }
+}
+
+fn digest_text(hash: Sha256) -> String {
+    format!("sha256:{}", hex::encode(hash.finalize()))
 }
 
 #[cfg(test)]

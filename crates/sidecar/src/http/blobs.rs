@@ -1,7 +1,8 @@
 //! `/blobs/{ticket}`: the ticket is the credential, and never goes into a log.
 //!
 //! A ticket that stores is spent once what it brought is named and, for a source, the platform has
-//! answered: an upload that broke off or met a restart can be sent again with the same ticket.
+//! answered: an upload that broke off or met a restart can be sent again with the same ticket. A source that the
+//! platform has accepted stays, whatever comes with another ticket.
 
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ pub(crate) async fn put_blob(
         return Err(Problem::WrongTicket);
     }
     let build = build_of(&ticket)?;
-    let _claim = shared.blobs.claim(&ticket.id).ok_or(Problem::BusyTicket)?;
+    let _claim = shared.blobs.claim(&ticket).ok_or(Problem::BusyTicket)?;
     let id = ticket.id.clone();
     let spent = shared
         .on_blobs(move |blobs| blobs.spent().is_spent(&id))
@@ -107,11 +108,22 @@ async fn keep_source(
         digest: received.digest().to_owned(),
         size_bytes: received.size_bytes(),
     };
-    shared
+    let not_kept = |error: std::io::Error| internal("a source cannot be kept", &error);
+    let another = shared
         .on_blobs(move |blobs| blobs.keep_source(build, received))
         .await?
-        .map_err(|error| internal("a source cannot be kept", &error))?;
-    tell_platform(shared, build, &stored).await
+        .map_err(not_kept)?;
+    let answer = tell_platform(shared, build, &stored).await?;
+    if let Some(another) = another
+        && answer.status().is_success()
+    {
+        // What was there never reached the platform.
+        shared
+            .on_blobs(move |blobs| blobs.replace_source(build, another))
+            .await?
+            .map_err(not_kept)?;
+    }
+    Ok(answer)
 }
 
 /// Tells the platform that a source is there. Its answer is the uploader's.

@@ -105,6 +105,32 @@ async fn a_ticket_is_not_spent_while_the_platform_is_down() {
 }
 
 #[tokio::test]
+async fn an_accepted_source_stays_when_another_comes_with_another_ticket() {
+    let world = world().await;
+    let put = |id: &str, body| {
+        let ticket = ticket(id, TicketUse::PutSource);
+        let world = &world;
+        async move { world.put(&ticket, body).await.status() }
+    };
+    let kept = async || {
+        let answer = world.get(&ticket("g", TicketUse::GetSource)).await;
+        answer.text().await.unwrap()
+    };
+    // The platform never heard of the first.
+    *world.platform.down.lock().unwrap() = true;
+    assert_eq!(put("1", "unheard").await, 503);
+    *world.platform.down.lock().unwrap() = false;
+    assert_eq!(put("1", "archive").await, 202);
+    assert_eq!(kept().await, "archive");
+    assert_eq!(put("2", "another").await, 422);
+    assert_eq!(kept().await, "archive");
+    assert_eq!(put("3", "archive").await, 202);
+    assert_eq!(kept().await, "archive");
+    let incoming = world.data.path().join("sidecar/incoming");
+    assert_eq!(std::fs::read_dir(incoming).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn more_than_the_ticket_allows_is_refused_and_leaves_nothing() {
     let world = world().await;
     let ticket = ticket("1", TicketUse::PutSource);

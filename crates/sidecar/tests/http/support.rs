@@ -163,7 +163,14 @@ async fn source(
     if *platform.down.lock().unwrap() {
         return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({})));
     }
-    platform.sources.lock().unwrap().push(body);
+    let mut sources = platform.sources.lock().unwrap();
+    if sources
+        .first()
+        .is_some_and(|first| first["digest"] != body["digest"])
+    {
+        return (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(json!({})));
+    }
+    sources.push(body);
     (StatusCode::ACCEPTED, axum::Json(json!({ "build_id": id })))
 }
 
