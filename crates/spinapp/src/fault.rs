@@ -13,7 +13,7 @@ pub struct Fault {
     pub path: String,
     /// What is wrong.
     pub message: String,
-    /// What to do about it; empty when the message says it.
+    /// What to do about it. Every fault of a text that a user wrote has one; those of generated JSON may have none.
     pub remedy: String,
 }
 

@@ -44,6 +44,28 @@ pub enum HostError {
     /// A template in it.
     #[error("in an outbound host: {0}")]
     Template(TemplateError),
+    /// A template names a variable that the application does not have.
+    #[error("there is no variable `{0}`")]
+    UnknownVariable(String),
+}
+
+impl HostError {
+    /// How to mend it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoScheme(_) => "put the scheme in front, such as \"https://example.com\"",
+            Self::Scheme(_) => "write a scheme such as `https` or `postgres`, or `*` for any",
+            Self::Host { .. } => {
+                "write a name, an address, `*.example.com` for subdomains, or `*` for any"
+            }
+            Self::Port(_) => "end it with a port such as `:5432`, a range `:8000..9000`, or `:*`",
+            Self::NoPort(_) => "add the port, such as `:5432`, or `:*` for any",
+            Self::Path(_) => "end it after the host or port: what is allowed are hosts, not paths",
+            Self::Template(error) => error.remedy(),
+            Self::UnknownVariable(_) => "declare it in `[variables]`",
+        }
+    }
 }
 
 /// One parsed entry.
@@ -347,11 +369,11 @@ fn is_left_out(text: &str) -> bool {
 pub(crate) fn check_host_template<'v>(
     text: &str,
     default: impl Fn(&str) -> Option<Option<&'v str>>,
-) -> Result<(), String> {
-    let template = Template::parse(text).map_err(|error| error.to_string())?;
+) -> Result<(), HostError> {
+    let template = Template::parse(text).map_err(HostError::Template)?;
     for name in template.variables() {
         if default(name).is_none() {
-            return Err(format!("there is no variable `{name}`"));
+            return Err(HostError::UnknownVariable(name.to_owned()));
         }
     }
     let Ok(filled) = template.render(|name| default(name).flatten()) else {
@@ -360,9 +382,7 @@ pub(crate) fn check_host_template<'v>(
     if !template.is_literal() && is_left_out(&filled) {
         return Ok(());
     }
-    HostPattern::parse(&filled)
-        .map(|_| ())
-        .map_err(|error| error.to_string())
+    HostPattern::parse(&filled).map(|_| ())
 }
 
 #[cfg(test)]

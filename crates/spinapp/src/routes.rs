@@ -41,6 +41,22 @@ pub enum RouteError {
     NotARoute,
 }
 
+impl RouteError {
+    /// How to mend it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::UnnamedParameter(_) => "give it a name, such as `/users/:id`",
+            Self::NamedWildcard(_) => "end the route with `/...`, which has no name",
+            Self::InnerWildcard(_) => {
+                "end the route with `/...`, and use parameters such as `:id` before its end"
+            }
+            Self::Reserved(_) => "choose another path: the host answers those itself",
+            Self::NotARoute => "write a string such as \"/...\", or `{ private = true }`",
+        }
+    }
+}
+
 impl Route {
     /// Parses a route as written in a manifest. One without a leading `/` gets it, as in Spin.
     ///

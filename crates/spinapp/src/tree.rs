@@ -24,6 +24,35 @@ pub(crate) struct Entry<'a, 'i> {
     pub(crate) node: Node<'a, 'i>,
 }
 
+/// The type that a value was to have.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Table,
+    Array,
+    String,
+    Boolean,
+    Number,
+}
+
+impl Wanted {
+    /// Its name, and how to write one.
+    fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Table => (
+                "a table",
+                "write `{ key = value }`, or a `[section]` of its own",
+            ),
+            Self::Array => ("an array", "put it in brackets, such as [\"one\", \"two\"]"),
+            Self::String => ("a string", "put it in quotes, such as \"text\""),
+            Self::Boolean => ("true or false", "write true or false, without quotes"),
+            Self::Number => (
+                "a whole number",
+                "write digits without quotes, such as 134217728",
+            ),
+        }
+    }
+}
+
 /// Collects faults while a tree is read.
 pub(crate) struct Reader<'t> {
     lines: Lines<'t>,
@@ -47,7 +76,8 @@ impl<'t> Reader<'t> {
                 column,
                 path: String::new(),
                 message: format!("not TOML: {}", error.message()),
-                remedy: String::new(),
+                remedy: "correct what stands there; https://toml.io shows how TOML is written"
+                    .to_owned(),
             });
         }
         (reader, table)
@@ -95,9 +125,10 @@ impl<'t> Reader<'t> {
         self.lines.place(node.span.start).0
     }
 
-    fn wrong_type(&mut self, node: &Node<'_, '_>, wanted: &str) {
+    fn wrong_type(&mut self, node: &Node<'_, '_>, wanted: Wanted) {
         let found = node.value.type_str();
-        self.fault(node, format!("expected {wanted}, found {found}"), "");
+        let (name, remedy) = wanted.told();
+        self.fault(node, format!("expected {name}, found {found}"), remedy);
     }
 
     /// The entries of a table, in the order of the file. Not a table: noted, none.
@@ -105,7 +136,7 @@ impl<'t> Reader<'t> {
         if let Some(table) = node.value.as_table() {
             entries(table, &node.path)
         } else {
-            self.wrong_type(node, "a table");
+            self.wrong_type(node, Wanted::Table);
             Vec::new()
         }
     }
@@ -113,7 +144,7 @@ impl<'t> Reader<'t> {
     /// The items of an array. Not an array: noted, none.
     pub(crate) fn array<'a, 'i>(&mut self, node: &Node<'a, 'i>) -> Vec<Node<'a, 'i>> {
         let Some(array) = node.value.as_array() else {
-            self.wrong_type(node, "an array");
+            self.wrong_type(node, Wanted::Array);
             return Vec::new();
         };
         array
@@ -131,7 +162,7 @@ impl<'t> Reader<'t> {
         if let Some(text) = node.value.as_str() {
             Some(text.to_owned())
         } else {
-            self.wrong_type(node, "a string");
+            self.wrong_type(node, Wanted::String);
             None
         }
     }
@@ -139,7 +170,7 @@ impl<'t> Reader<'t> {
     pub(crate) fn boolean(&mut self, node: &Node<'_, '_>) -> Option<bool> {
         let value = node.value.as_bool();
         if value.is_none() {
-            self.wrong_type(node, "true or false");
+            self.wrong_type(node, Wanted::Boolean);
         }
         value
     }
@@ -147,12 +178,16 @@ impl<'t> Reader<'t> {
     /// A whole number that is not negative.
     pub(crate) fn unsigned(&mut self, node: &Node<'_, '_>) -> Option<u64> {
         let Some(integer) = node.value.as_integer() else {
-            self.wrong_type(node, "a whole number");
+            self.wrong_type(node, Wanted::Number);
             return None;
         };
         let value = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         if value.is_none() {
-            self.fault(node, "expected a whole number from 0", "");
+            self.fault(
+                node,
+                "expected a whole number from 0",
+                "write digits without a sign, such as 134217728",
+            );
         }
         value
     }

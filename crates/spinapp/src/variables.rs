@@ -32,6 +32,17 @@ pub enum TemplateError {
     NoValue(String),
 }
 
+impl TemplateError {
+    /// How to mend it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unmatched => "write `{{ name }}`, with both braces on both sides",
+            Self::NoValue(_) => "give it a value, or a `default` in `[variables]`",
+        }
+    }
+}
+
 impl Template {
     /// Parses a text. Everything outside `{{ … }}` stands for itself; a lone `}}` too.
     ///

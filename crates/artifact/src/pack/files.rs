@@ -97,6 +97,10 @@ pub(super) fn open_file(root: &Dir, path: &Path) -> io::Result<(File, u64)> {
     }
 }
 
+const UNREADABLE: &str = "`source` has to be a readable file inside the repository";
+const NO_COMPONENT: &str =
+    "name the component that the build makes, such as one for the target wasm32-wasip2";
+
 /// The component's WebAssembly, made a component when it is a module. A fault is the user's; an error
 /// ends the packing.
 pub(super) fn read_wasm(
@@ -132,13 +136,14 @@ fn open_wasm(
                 }
             }
         } else {
-            ""
+            UNREADABLE
         };
         component.source_fault(explain(path, &error), remedy)
     })?;
     if size > limit {
         let message = format!("the file has {size} bytes; {limit} are allowed");
-        return Err(component.source_fault(message, ""));
+        let remedy = "build it for release and without debug information";
+        return Err(component.source_fault(message, remedy));
     }
     Ok((file, size))
 }
@@ -151,12 +156,13 @@ fn componentize(
 ) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)
-        .map_err(|error| component.source_fault(explain(path, &error), ""))?;
+        .map_err(|error| component.source_fault(explain(path, &error), UNREADABLE))?;
+    let no_component =
+        |error: wasm::WasmError| component.source_fault(error.to_string(), NO_COMPONENT);
     let bytes = wasm::componentize(&bytes)
-        .map_err(|error| component.source_fault(error.to_string(), ""))?
+        .map_err(no_component)?
         .into_owned();
-    let info =
-        wasm::inspect(&bytes).map_err(|error| component.source_fault(error.to_string(), ""))?;
+    let info = wasm::inspect(&bytes).map_err(no_component)?;
     if serves && !info.serves_http() {
         return Err(component.source_fault(
             "this component does not answer HTTP requests",

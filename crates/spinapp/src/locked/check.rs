@@ -226,6 +226,7 @@ impl Checker<'_> {
                 check_host_template(text, |name| {
                     self.app.variables.get(name).map(|v| v.default.as_deref())
                 })
+                .map_err(|error| error.to_string())
             } else {
                 ids::check_label(text)
             };

@@ -16,7 +16,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_, '_>) -> Application 
                 named = true;
                 application.name = reader.string(node).unwrap_or_default();
                 if application.name.is_empty() && node.value.is_str() {
-                    reader.fault(node, "must not be empty", "");
+                    reader.fault(node, "must not be empty", "write a name such as \"shop\"");
                 }
             }
             "version" => application.version = reader.string(node).unwrap_or_default(),

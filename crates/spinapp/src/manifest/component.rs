@@ -135,9 +135,10 @@ fn read_source(reader: &mut Reader<'_>, node: &Node<'_, '_>, depth: usize) -> St
     }
     let path = reader.string(node).unwrap_or_default();
     if node.value.is_str()
-        && let Err(message) = check_relative(&path, depth)
+        && let Err(fault) = check_relative(&path, depth)
     {
-        reader.fault(node, format!("the path {path:?} {message}"), "");
+        let message = format!("the path {path:?} {}", fault.message());
+        reader.fault(node, message, fault.remedy());
     }
     path
 }
@@ -176,10 +177,15 @@ fn read_files(reader: &mut Reader<'_>, node: &Node<'_, '_>) -> Vec<FileMount> {
 }
 
 fn check_pattern(reader: &mut Reader<'_>, node: &Node<'_, '_>, pattern: &str) {
-    if let Err(message) = check_relative(pattern, 0) {
-        reader.fault(node, format!("the pattern {pattern:?} {message}"), "");
+    if let Err(fault) = check_relative(pattern, 0) {
+        let message = format!("the pattern {pattern:?} {}", fault.message());
+        reader.fault(node, message, fault.remedy());
     } else if pattern.split('/').any(|part| part == "..") {
-        reader.fault(node, "a pattern must not contain `..`", "");
+        reader.fault(
+            node,
+            "a pattern must not contain `..`",
+            "write it as seen from the manifest's folder, such as \"assets/**/*\"",
+        );
     } else if pattern == "." || pattern.ends_with("/.") {
         reader.fault(
             node,
@@ -196,8 +202,9 @@ fn read_placement(reader: &mut Reader<'_>, node: &Node<'_, '_>) -> Option<FileMo
         match entry.key {
             "source" => {
                 source = reader.string(node);
-                if let Some(Err(message)) = source.as_deref().map(|path| check_relative(path, 0)) {
-                    reader.fault(node, format!("the path {message}"), "");
+                if let Some(Err(fault)) = source.as_deref().map(|path| check_relative(path, 0)) {
+                    let message = format!("the path {}", fault.message());
+                    reader.fault(node, message, fault.remedy());
                 }
             }
             "destination" => {
@@ -216,7 +223,11 @@ fn read_placement(reader: &mut Reader<'_>, node: &Node<'_, '_>) -> Option<FileMo
         }
     }
     if source.is_none() || destination.is_none() {
-        reader.fault(node, "needs `source` and `destination`", "");
+        reader.fault(
+            node,
+            "needs `source` and `destination`",
+            "write `{ source = \"assets\", destination = \"/assets\" }`",
+        );
     }
     Some(FileMount::Placement {
         source: source?,
@@ -249,8 +260,8 @@ fn read_hosts(
                 .get(name)
                 .map(|variable| variable.default.as_deref())
         };
-        if let Err(message) = check_host_template(host, default) {
-            reader.fault(node, message, "");
+        if let Err(error) = check_host_template(host, default) {
+            reader.fault(node, error.to_string(), error.remedy());
         }
     }
     hosts.into_iter().map(|(host, _)| host).collect()
@@ -281,7 +292,7 @@ fn read_templates(
             continue;
         };
         match Template::parse(&text) {
-            Err(error) => reader.fault(node, error.to_string(), ""),
+            Err(error) => reader.fault(node, error.to_string(), error.remedy()),
             Ok(template) => {
                 for name in template.variables() {
                     if !variables.contains_key(name) {
@@ -317,10 +328,10 @@ fn read_build(reader: &mut Reader<'_>, node: &Node<'_, '_>, depth: usize) -> Opt
             }
             "workdir" => {
                 workdir = reader.string(node);
-                if let Some(Err(message)) =
-                    workdir.as_deref().map(|path| check_relative(path, depth))
+                if let Some(Err(fault)) = workdir.as_deref().map(|path| check_relative(path, depth))
                 {
-                    reader.fault(node, format!("the path {message}"), "");
+                    let message = format!("the path {}", fault.message());
+                    reader.fault(node, message, fault.remedy());
                 }
             }
             "watch" => watch = texts(reader, node),

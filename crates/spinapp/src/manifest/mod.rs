@@ -260,27 +260,55 @@ fn check_version(reader: &mut Reader<'_>, node: &Node<'_, '_>) {
     }
 }
 
+/// What is wrong with a path of the manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PathFault {
+    Empty,
+    ZeroByte,
+    Absolute,
+    Leaves,
+}
+
+impl PathFault {
+    /// What is wrong, as the rest of a sentence about the path.
+    fn message(self) -> &'static str {
+        match self {
+            Self::Empty => "is empty",
+            Self::ZeroByte => "has a zero byte",
+            Self::Absolute => "must be relative to the manifest's folder",
+            Self::Leaves => "leaves the application's source",
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Empty => "write a path relative to the manifest's folder, such as \"assets\"",
+            Self::ZeroByte => "remove it: no file has a name with one",
+            Self::Absolute => "leave the `/` in front out, and keep the file in the repository",
+            Self::Leaves => {
+                "keep the file in the repository, and write no more `..` than there are folders above the manifest"
+            }
+        }
+    }
+}
+
 /// Checks a path of the manifest: relative, not leaving the source. `climb` is how many leading
 /// `..` stay inside it.
-pub(crate) fn check_relative(path: &str, climb: usize) -> Result<(), &'static str> {
+pub(crate) fn check_relative(path: &str, climb: usize) -> Result<(), PathFault> {
     if path.is_empty() {
-        return Err("is empty");
+        return Err(PathFault::Empty);
     }
     if path.contains('\0') {
-        return Err("has a zero byte");
+        return Err(PathFault::ZeroByte);
     }
     if path.starts_with('/') {
-        return Err("must be relative to the manifest's folder");
+        return Err(PathFault::Absolute);
     }
     let mut depth = climb;
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." => {
-                depth = depth
-                    .checked_sub(1)
-                    .ok_or("leaves the application's source")?;
-            }
+            ".." => depth = depth.checked_sub(1).ok_or(PathFault::Leaves)?,
             _ => depth += 1,
         }
     }
@@ -297,7 +325,8 @@ impl Component {
     /// A fault in `files` or `exclude_files` (`field`) that shows only when the files are looked at.
     #[must_use]
     pub fn files_fault(&self, field: &str, message: impl Into<String>) -> Fault {
-        self.fault(self.files_line, field, message.into(), "")
+        let remedy = "name files of the repository, relative to the manifest's folder";
+        self.fault(self.files_line, field, message.into(), remedy)
     }
 
     fn fault(&self, line: usize, field: &str, message: String, remedy: &str) -> Fault {

@@ -45,8 +45,19 @@ workdir = "api"
 watch = ["src/**/*.rs"]
 "#;
 
+/// The faults of a text. Each says where it is and what to do about it.
 fn faults(text: &str) -> Vec<Fault> {
-    Manifest::parse(text).unwrap_err().0
+    let faults = Manifest::parse(text).unwrap_err().0;
+    assert_are_whole(&faults);
+    faults
+}
+
+fn assert_are_whole(faults: &[Fault]) {
+    for fault in faults {
+        assert!(fault.line > 0, "without a line: {fault}");
+        assert!(!fault.message.is_empty(), "without words: {fault:?}");
+        assert!(!fault.remedy.is_empty(), "without a remedy: {fault}");
+    }
 }
 
 /// The faults of one component's lines, as (line in these lines, path within the component).
@@ -138,9 +149,6 @@ colour = "blue"
             (27, "component.d.colour"),
         ]
     );
-    for fault in &faults {
-        assert!(!fault.remedy.is_empty(), "{fault}");
-    }
     let text = faults.iter().map(Fault::to_string).collect::<String>();
     for name in [
         "`redis`",
@@ -171,6 +179,99 @@ fn wrong_types_are_all_told() {
             (7, "build".to_owned()),
         ]
     );
+}
+
+#[test]
+fn wrong_types_outside_components_are_all_told() {
+    for (good, bad, path) in [
+        ("name = \"shop\"", "name = 1", "application.name"),
+        ("name = \"shop\"", "name = \"\"", "application.name"),
+        (
+            "authors = [\"a@example.com\"]",
+            "authors = \"a\"",
+            "application.authors",
+        ),
+        ("secret = true", "secret = \"yes\"", "variables.key.secret"),
+        ("route = \"/...\"", "route = 1", "trigger.http[0].route"),
+        (
+            "private = true",
+            "private = 1",
+            "trigger.http[1].route.private",
+        ),
+        ("private = true", "private = false", "trigger.http[1].route"),
+        ("id = \"mine\"", "id = 1", "trigger.http[1].id"),
+        (
+            "{ type = \"http\" }",
+            "{ type = \"wagi\" }",
+            "trigger.http[1].executor.type",
+        ),
+        (
+            "{ type = \"http\" }",
+            "\"http\"",
+            "trigger.http[1].executor",
+        ),
+        (
+            "[component.front]",
+            "[component.Front_Page]",
+            "component.Front_Page",
+        ),
+        (
+            "watch = [\"src/**/*.rs\"]",
+            "watch = 1",
+            "component.api.build.watch",
+        ),
+        (
+            "workdir = \"api\"",
+            "folder = \"api\"",
+            "component.api.build.folder",
+        ),
+        (
+            "{ A = \"b\" }",
+            "{ \"A=\" = \"b\" }",
+            "component.api.environment.A=",
+        ),
+    ] {
+        let text = GOOD.replace(good, bad);
+        assert_ne!(text, GOOD, "{good} is in the good manifest");
+        let told = faults(&text);
+        assert!(
+            told.iter().any(|fault| fault.path == path),
+            "{bad}: {told:?}"
+        );
+    }
+    let config = crate::runtime_config::RuntimeConfig::parse(
+        "max_instance_memory = -1\nstate_dir = 1\n[sqlite_database.default]\ntype = \"spin\"\nallow_attach_file = 1\n\
+         [key_value_store]\n\"a b\" = 1\n[[variables_provider]]\ntype = \"static\"\n",
+    );
+    let faults = config.unwrap_err().0;
+    assert_are_whole(&faults);
+    assert_eq!(faults.len(), 6, "{faults:?}");
+}
+
+#[test]
+fn routes_that_are_none_are_refused() {
+    for route in ["/:", "/*name", "/a/*/b", "/.well-known/spin/x"] {
+        let text = GOOD.replace("route = \"/...\"", &format!("route = \"{route}\""));
+        assert_eq!(faults(&text)[0].path, "trigger.http[0].route", "{route}");
+    }
+}
+
+#[test]
+fn hosts_that_are_none_are_refused() {
+    for host in [
+        "example.com",
+        "ht tp://example.com",
+        "https://exa mple.com",
+        "https://example.com:x",
+        "redisx://example.com",
+        "https://example.com/path",
+        "https://{{ host",
+        "https://{{ nope }}",
+    ] {
+        let text = GOOD.replace("http://front.spin.internal", host);
+        let path = "component.api.allowed_outbound_hosts[1]";
+        assert_eq!(faults(&text)[0].path, path, "{host}");
+    }
 }
 
 #[test]
@@ -284,7 +385,9 @@ fn other_versions_are_refused() {
 proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in ".{0,200}") {
-        let _ = Manifest::parse(&text);
+        if let Err(faults) = Manifest::parse(&text) {
+            assert_are_whole(&faults.0);
+        }
     }
 
     #[test]
@@ -293,6 +396,8 @@ proptest! {
     ) {
         let end = (at + cut).min(GOOD.len());
         let text = format!("{}{put}{}", &GOOD[..at], &GOOD[end..]);
-        let _ = Manifest::parse(&text);
+        if let Err(faults) = Manifest::parse(&text) {
+            assert_are_whole(&faults.0);
+        }
     }
 }

@@ -119,7 +119,7 @@ fn read_route(reader: &mut Reader<'_>, node: &Node<'_, '_>) -> Option<Route> {
     match Route::parse(&text) {
         Ok(route) => Some(route),
         Err(error) => {
-            reader.fault(node, error.to_string(), "");
+            reader.fault(node, error.to_string(), error.remedy());
             None
         }
     }
