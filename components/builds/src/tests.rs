@@ -5,6 +5,7 @@ mod building;
 mod logs;
 mod names;
 mod overdue;
+mod strangers;
 
 use nokube_guest::host::OutboundAnswer;
 use nokube_guest::testing::{TestAnswer, TestApp};

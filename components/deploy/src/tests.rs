@@ -6,6 +6,7 @@ mod logs;
 mod releasing;
 mod removing;
 mod revisions;
+mod strangers;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The component from request to answer, natively.
 
+mod strangers;
+
 use nokube_guest::host::OutboundAnswer;
 use nokube_guest::testing::TestApp;
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! Things that must have a counterpart: examples are explained, guests are built, guest programs are tested.
+//! Things that must have a counterpart: examples are explained, guests are built, guest programs are tested, and each
+//! component's routes are tried by strangers.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +10,7 @@ pub(super) fn check(files: &[TextFile]) -> Vec<Fault> {
     let mut faults = examples(files);
     faults.extend(components(files));
     faults.extend(guest_programs(files));
+    faults.extend(strangers(files));
     faults
 }
 
@@ -86,6 +88,27 @@ fn guest_programs(files: &[TextFile]) -> Vec<Fault> {
         .collect()
 }
 
+/// Each component has a cross-tenant test that goes through its own route table, so that a new route is not left out.
+fn strangers(files: &[TextFile]) -> Vec<Fault> {
+    files
+        .iter()
+        .filter_map(|file| {
+            let name = file
+                .path
+                .strip_prefix("components/")?
+                .strip_suffix("/src/lib.rs")?;
+            let tests = format!("components/{name}/src/tests/strangers.rs");
+            let goes_through_routes =
+                find(files, &tests).is_some_and(|tests| tests.text.contains("COMPONENT.routes"));
+            (!goes_through_routes).then(|| {
+                let message =
+                    format!("{tests} has no cross-tenant test that goes through COMPONENT.routes");
+                file.fault(0, message)
+            })
+        })
+        .collect()
+}
+
 fn find<'a>(files: &'a [TextFile], path: &str) -> Option<&'a TextFile> {
     files.iter().find(|file| file.path == path)
 }
@@ -129,6 +152,16 @@ mod tests {
             check(&[map, file("components/unheard-of/Cargo.toml", "")]).len(),
             1
         );
+    }
+
+    #[test]
+    fn a_component_has_a_cross_tenant_test() {
+        let component = file("components/auth/src/lib.rs", "");
+        assert_eq!(check(std::slice::from_ref(&component)).len(), 1);
+        let path = "components/auth/src/tests/strangers.rs";
+        let tests = file(path, "for route in COMPONENT.routes {}");
+        assert_eq!(check(&[component.clone(), tests]), []);
+        assert_eq!(check(&[component, file(path, "")]).len(), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod accounts;
 mod limits;
 mod routes;
 mod sessions;
+mod strangers;
 
 use nokube_guest::testing::{TestAnswer, TestApp};
 use serde_json::{Value, json};

@@ -95,48 +95,6 @@ fn the_projects_repository_and_branch_are_the_default() {
 }
 
 #[test]
-fn what_is_another_users_does_not_exist_and_viewers_only_look() {
-    let scene = Scene::new();
-    let id = scene.pending();
-    let own = format!("/api/v1/builds/{id}");
-    for path in [
-        own.clone(),
-        format!("{own}/logs"),
-        "/api/v1/builds?project_id=1".to_owned(),
-    ] {
-        scene.app.get(&path).bearer(&scene.eve).send().expect(404);
-        scene.app.get(&path).bearer(&scene.bob).send().expect(200);
-        scene.app.get(&path).send().expect(401);
-    }
-    for call in ["cancel", "retry"] {
-        let path = format!("{own}/{call}");
-        scene.app.post(&path).bearer(&scene.eve).send().expect(404);
-        scene.app.post(&path).bearer(&scene.bob).send().expect(403);
-    }
-    let body = json!({ "project_id": 1, "service_name": "web", "repository_url": URL });
-    let post = |token: &str| {
-        scene
-            .app
-            .post("/api/v1/builds")
-            .bearer(token)
-            .json(&body)
-            .send()
-    };
-    post(&scene.eve).expect(404);
-    post(&scene.bob).expect(403);
-    let list = scene
-        .app
-        .get("/api/v1/builds")
-        .bearer(&scene.eve)
-        .send()
-        .expect(200);
-    assert_eq!(list["pagination"]["total"], 0);
-    let upload = "/api/v1/builds/upload?project_id=1&service_name=web";
-    scene.app.post(upload).bearer(&scene.eve).send().expect(404);
-    assert_eq!(scene.build(&id)["status"], "pending");
-}
-
-#[test]
 fn a_list_is_filtered() {
     let scene = Scene::new();
     scene.pending();

@@ -229,53 +229,6 @@ fn a_custom_domain_is_for_administrators_and_unique_and_never_the_platforms() {
 }
 
 #[test]
-fn what_is_another_users_does_not_exist_and_viewers_only_look() {
-    let scene = Scene::new();
-    let id = scene.running();
-    let own = format!("/api/v1/deployments/{id}");
-    for path in [
-        own.clone(),
-        format!("{own}/revisions"),
-        format!("{own}/logs"),
-        "/api/v1/deployments?project_id=1".into(),
-    ] {
-        scene.get_as("eve", &path).expect(404);
-        scene.get_as("bob", &path).expect(200);
-        scene.app.get(&path).send().expect(401);
-    }
-    for (action, body) in [
-        ("rollback", json!({ "revision": 1 })),
-        ("scale", json!({ "replicas": 2 })),
-        ("restart", json!({})),
-        ("stop", json!({})),
-        ("start", json!({})),
-    ] {
-        scene
-            .post_as("eve", &format!("{own}/{action}"), &body)
-            .expect(404);
-        scene
-            .post_as("bob", &format!("{own}/{action}"), &body)
-            .expect(403);
-    }
-    for (name, status) in [("eve", 404), ("bob", 403)] {
-        let token = scene.token(name);
-        scene.app.delete(&own).bearer(&token).send().expect(status);
-        scene
-            .app
-            .patch(&own)
-            .bearer(&token)
-            .json(&json!({ "replicas": 2 }))
-            .send()
-            .expect(status);
-        let body = json!({ "project_id": 1, "service_name": "web", "build_id": build_id(1) });
-        scene.post_as(name, "/api/v1/deploy", &body).expect(status);
-    }
-    let list = scene.get_as("eve", "/api/v1/deployments").expect(200);
-    assert_eq!(list["pagination"]["total"], 0);
-    assert_eq!(scene.deployment(&id)["revision"], 1);
-}
-
-#[test]
 fn a_request_told_twice_with_a_key_makes_one_revision() {
     let scene = Scene::new();
     let body = json!({ "project_id": 1, "service_name": "web", "build_id": build_id(1) });

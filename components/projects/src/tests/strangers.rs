@@ -10,19 +10,22 @@ fn every_route_of_a_foreign_project_is_404() {
     let app = app();
     create_named(&app, &alice(&app), "Shop");
     let bob = app.token(2, "bob", "user");
-    let mut tried = 0;
     for route in COMPONENT
         .routes
         .iter()
-        .filter(|route| route.path.contains(":id"))
+        .filter(|route| route.path.contains(':'))
     {
+        let body = match route.operation_id() {
+            "get_project" | "update_project" | "delete_project" | "list_project_activity" => {
+                json!({ "name": "Mine now" })
+            }
+            other => panic!("{other} has no case: say how it names what is owned"),
+        };
         let path = route.path.replace(":id", "1");
         let request = app.request(route.method.clone(), &path).bearer(&bob);
-        let answer = request.json(&json!({ "name": "Mine now" })).send();
+        let answer = request.json(&body).send();
         assert_eq!(answer.status, 404, "{}", route.operation);
-        tried += 1;
     }
-    assert_eq!(tried, 4);
     let kept = app
         .get("/api/v1/projects/1")
         .bearer(&alice(&app))
