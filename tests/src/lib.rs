@@ -6,6 +6,7 @@
 pub mod api;
 pub mod git_server;
 pub mod guests;
+pub mod needs;
 pub mod platform;
 pub mod repository;
 pub mod runner;

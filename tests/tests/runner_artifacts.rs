@@ -1,10 +1,11 @@
 //! What comes out of a build: sites, prebuilt applications, uploaded sources, simulated builds, and what
 //! is refused with a reason.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nokube_api::runner::{BuildOutcome, JobSource};
 use nokube_runner::PushRegistry;
+use nokube_tests::needs;
 use nokube_tests::platform::repository_root;
 use nokube_tests::repository::Repository;
 use nokube_tests::runner::Bench;
@@ -233,11 +234,11 @@ async fn a_simulated_build_does_as_its_branch_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_is_pushed_when_a_registry_is_given() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some(registry) = Registry::start(folder.path()).await else {
-        // Not every machine has Debian's docker-registry; the packer's own tests push to a stand-in.
+    let Some(program) = needs::program("docker-registry", None) else {
         return;
     };
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::start(&program, folder.path()).await;
     let url = registry.url.clone();
     let bench = Bench::start(HELPER, |options| {
         options.fileserver_wasm = Some(fileserver());
@@ -273,11 +274,10 @@ struct Registry {
 }
 
 impl Registry {
-    async fn start(folder: &std::path::Path) -> Option<Self> {
+    async fn start(program: &Path, folder: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .ok()?
-            .local_addr()
-            .ok()?
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
             .port();
         let config = folder.join("registry.yml");
         let text = format!(
@@ -285,13 +285,13 @@ impl Registry {
             folder.join("data").display()
         );
         std::fs::write(&config, text).expect("a configuration");
-        let child = std::process::Command::new("docker-registry")
+        let child = std::process::Command::new(program)
             .arg("serve")
             .arg(&config)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
-            .ok()?;
+            .expect("the registry starts");
         let registry = Self {
             child,
             url: format!("http://127.0.0.1:{port}"),
@@ -309,7 +309,7 @@ impl Registry {
             },
         )
         .await;
-        Some(registry)
+        registry
     }
 }
 

@@ -1,15 +1,16 @@
 //! The same components, manifest and runtime configuration under Spin itself, deploys included, with
 //! `nokube sidecar --target local` beside it, by the lines of the README.
 //!
-//! Spin is on no package registry: without `spin` on the path (or in `NOKUBE_SPIN`) this says that it
-//! was not run.
+//! Spin is on no package registry: `cargo xtask test` says that this was not run when there is no `spin`
+//! on the path (or in `NOKUBE_SPIN`).
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nokube_tests::api::Api;
+use nokube_tests::needs;
 use nokube_tests::platform::{nokube, repository_root};
 use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
@@ -23,16 +24,6 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn spin() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("NOKUBE_SPIN") {
-        return Some(path.into());
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join("spin"))
-        .find(|program| program.is_file())
 }
 
 fn free_port() -> u16 {
@@ -54,10 +45,7 @@ fn start(command: &mut Command, folder: &Path, log: &str) -> Running {
 
 #[tokio::test]
 async fn a_release_is_built_deployed_replaced_and_rolled_back_under_spin() {
-    let Some(spin) = spin() else {
-        {
-            eprintln!("not run: there is no `spin` on the path");
-        }
+    let Some(spin) = needs::program("spin", Some("NOKUBE_SPIN")) else {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");

@@ -37,6 +37,9 @@ enum Command {
     Test {
         /// Parts of test names; all tests when there is none
         filters: Vec<String>,
+        /// Fails when a program is missing without which some tests are left out
+        #[arg(long)]
+        everything: bool,
     },
     /// Formatting, lints, tidy and dependencies
     Check,
@@ -76,7 +79,10 @@ impl Arguments {
             Command::Build => build::run(&layout),
             Command::Toolchain { again } => toolchain::run(&layout, again),
             Command::Keys { data_dir } => keys::run(&layout, &data_dir),
-            Command::Test { filters } => test::run(&layout, &filters),
+            Command::Test {
+                filters,
+                everything,
+            } => test::run(&layout, &filters, everything),
             Command::Check => check::run(&layout),
             Command::Bench { arguments } => bench::run(&layout, &arguments),
             Command::Tidy => tidy::run(&layout),

@@ -12,6 +12,7 @@ mod check;
 mod keys;
 mod layout;
 mod machine;
+mod needs;
 mod process;
 mod report;
 mod test;

@@ -9,12 +9,15 @@ use anyhow::Context;
 use crate::layout::Layout;
 use crate::report::timed;
 use crate::toolchain::{self, TARGET, Toolchain};
-use crate::{build, machine, process};
+use crate::{build, machine, needs, process};
 
 /// Builds what tests need, then runs native tests, those across processes, and guests' own.
-pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
-    let toolchain = toolchain::prepare(layout)?;
+pub(crate) fn run(layout: &Layout, filters: &[String], everything: bool) -> anyhow::Result<()> {
     machine::prepare_sandbox();
+    let missing = needs::look();
+    missing.tell();
+    missing.check(everything)?;
+    let toolchain = toolchain::prepare(layout)?;
     build::guests(layout, &toolchain)?;
     build::native(layout)?;
     for folder in standalone_guests(layout)? {
@@ -25,6 +28,7 @@ pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
     natives.args(["test", "--locked", "--release", "--no-fail-fast"]);
     build::select_natives(&mut natives);
     tell_where_things_are(layout, &toolchain, &mut natives)?;
+    natives.env(needs::WITHOUT, missing.left_out());
     natives.arg("--").args(filters);
     let natives = timed("native tests, and those across processes", || {
         process::run(&mut natives)
@@ -37,6 +41,8 @@ pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
     let guests = timed("guests' own tests, run natively", || {
         process::run(&mut guests)
     });
+    // Once more, where it is seen.
+    missing.tell();
     natives.and(guests)
 }
 
