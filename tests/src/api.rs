@@ -283,11 +283,19 @@ impl Api {
         method: Method,
         body: &str,
     ) -> reqwest::Result<Answer> {
+        let request = self.visitor(access_url, path, method);
+        self.try_send(request.body(body.to_owned())).await
+    }
+
+    /// The same, to be completed by the caller.
+    ///
+    /// # Panics
+    /// When `access_url` is no address.
+    pub fn visitor(&self, access_url: &str, path: &str, method: Method) -> reqwest::RequestBuilder {
         let url = reqwest::Url::parse(access_url).expect("an access_url is a URL");
         let host = url.host_str().expect("an access_url has a host").to_owned();
         let port = url.port_or_known_default().expect("http has a port");
-        let request = self
-            .http
+        self.http
             .request(
                 method,
                 format!(
@@ -296,7 +304,5 @@ impl Api {
                 ),
             )
             .header("host", format!("{host}:{port}"))
-            .body(body.to_owned());
-        self.try_send(request).await
     }
 }

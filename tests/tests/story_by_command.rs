@@ -1,66 +1,12 @@
-//! The main job through the `nokube` command alone.
+//! The main job through the `nokube` command alone: what needs no build command. The examples that do are in
+//! `by_command`, which the stories over HTTP end with.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
+use nokube_tests::cli::Cli;
 use nokube_tests::platform::{Platform, nokube, repository_root};
-use serde_json::Value;
-
-/// The command line with a home of its own.
-struct Cli<'a> {
-    platform: &'a Platform,
-    home: tempfile::TempDir,
-}
-
-impl<'a> Cli<'a> {
-    fn new(platform: &'a Platform) -> Self {
-        Self {
-            platform,
-            home: tempfile::tempdir().expect("a home"),
-        }
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.run_in(self.home.path(), args)
-    }
-
-    fn run_in(&self, folder: &Path, args: &[&str]) -> Output {
-        Command::new(nokube())
-            .args(args)
-            .current_dir(folder)
-            .env("HOME", self.home.path())
-            .env_remove("XDG_CONFIG_HOME")
-            .env("NOKUBE_URL", self.platform.url())
-            .env("NOKUBE_PASSWORD", "correct horse battery")
-            .output()
-            .expect("nokube runs")
-    }
-
-    fn succeeds(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(
-            output.status.success(),
-            "nokube {args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).expect("UTF-8")
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let mut all = vec!["--json"];
-        all.extend(args);
-        serde_json::from_str(&self.succeeds(&all)).expect("one JSON value")
-    }
-
-    fn refused(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(
-            !output.status.success(),
-            "nokube {args:?} was to be refused"
-        );
-        String::from_utf8(output.stderr).expect("UTF-8")
-    }
-}
+use nokube_tests::repository::Repository;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_folder_becomes_an_address_by_one_command() {
@@ -77,14 +23,14 @@ async fn a_folder_becomes_an_address_by_one_command() {
         "--setup-code",
         platform.setup_code(),
     ]);
-    let kept = cli.home.path().join(".config/nokube/credentials.json");
+    let kept = cli.home().join(".config/nokube/credentials.json");
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &std::fs::metadata(&kept).expect("kept").permissions(),
     );
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(cli.json(&["whoami"])["role"], "admin");
 
-    let source = cli.home.path().join("shop");
+    let source = cli.home().join("shop");
     std::fs::create_dir(&source).expect("a folder");
     std::fs::write(source.join("index.html"), "<h1>one</h1>").expect("a file");
     let output = cli.run_in(&source, &["deploy", "."]);
@@ -195,21 +141,34 @@ async fn a_project_is_made_built_from_git_and_shown() {
     cli.succeeds(&["register", "--username", "grace"]);
     cli.succeeds(&["project", "create", "My Site"]);
     assert_eq!(cli.json(&["project", "list"])[0]["slug"], "my-site");
-    let site = repository_root().join("examples/static-site");
-    let repository = nokube_tests::repository::Repository::of_folder("site", &site);
-    let url = repository.file_url();
-    let deployed = cli.json(&[
-        "deploy",
-        "--git",
-        &url,
-        "--project",
-        "my-site",
-        "--service",
-        "web",
-        "--env",
-        "A=1",
-    ]);
-    assert_eq!(deployed["spec"]["env_vars"]["A"], "1");
+    let api = platform.api();
+    let site = Repository::of_folder("site", &repository_root().join("examples/static-site"));
+    let release = || {
+        let url = site.file_url();
+        let place = ["--project", "my-site", "--service", "web"];
+        cli.json(&[&["deploy", "--git", &url][..], &place, &["--env", "A=1"]].concat())
+    };
+    let first = release();
+    assert_eq!(first["spec"]["env_vars"]["A"], "1");
+    let url = first["access_url"].as_str().expect("an address");
+    let page = async || api.visit(url, "/").await.expect("it answers").text;
+    let original = page().await;
+    assert!(original.contains("<html"), "{original}");
+    site.write("index.html", b"<h1>two</h1>");
+    let commit = site.commit("two");
+    let second = release();
+    let build = second["build_id"].as_str().expect("a build");
+    assert_eq!(cli.json(&["builds", "show", build])["commit"], commit);
+    assert_eq!(page().await, "<h1>two</h1>");
+    assert_eq!(cli.json(&["rollback", "my-site/web"])["revision"], 3);
+    assert_eq!(page().await, original);
+    let status = cli.json(&["status", "my-site/web"]);
+    assert_eq!(
+        (&status["status"], &status["digest"]),
+        (&json!("running"), &first["digest"])
+    );
+    assert!(cli.json_lines(&["logs", "--build", build]).len() > 2);
+    cli.json_lines(&["logs", "my-site/web", "--tail", "10"]);
     let refused = cli.refused(&[
         "deploy",
         "--git",

@@ -1,7 +1,9 @@
 //! The main job over HTTP, from an empty data folder: a Git repository becomes a running address.
 //!
 //! Every example application is built from a bare repository over smart HTTP by its own build
-//! command, deployed and asked.
+//! command, deployed and asked; and once more through the `nokube` command.
+
+mod by_command;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -107,10 +109,35 @@ async fn datapress_is_built_from_git_and_its_two_services_answer() {
         page.contains("v1.0 &lt;test&gt;"),
         "the version is configuration, escaped: {page}"
     );
+    front_reaches_api(&api, &front_url, &api_url).await;
+    by_command::datapress(&platform, &repositories[0]).await;
+}
+
+/// Does what the page does in a browser: takes the API's address from the page and calls it from there, another
+/// origin, which the answer has to allow.
+async fn front_reaches_api(api: &Api, front_url: &str, api_url: &str) {
+    let page = api.visit(front_url, "/").await.expect("the front answers");
+    let configured = page
+        .text
+        .split_once("data-api-url=\"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map(|(address, _)| address)
+        .expect("the page has the API's address");
+    assert_eq!(configured, api_url, "it is configuration");
+    let script = api.visit(front_url, "/page.js").await.expect("a script");
+    assert!(script.text.contains("button.dataset.apiUrl"), "{script:?}");
+    let policy = page.headers["content-security-policy"].to_str();
     assert!(
-        page.contains("api.datapress.ada.localhost"),
-        "the API's address is configuration: {page}"
+        policy.is_ok_and(|policy| policy.contains("connect-src http: https:")),
+        "the page may call it: {policy:?}"
     );
+    let called = api
+        .visitor(configured, "/", reqwest::Method::GET)
+        .header("origin", front_url.trim_end_matches('/'))
+        .header("accept", "application/json");
+    let answer = api.try_send(called).await.expect("the API answers");
+    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+    assert!(answer.expect(200)["ts"].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,6 +175,7 @@ async fn a_wasi_function_and_one_with_sqlite_and_key_value_are_built_and_answer(
     api.deploy(&request).await;
     let listed = api.visit(&url, "/notes").await.expect("it answers").text;
     assert!(listed.contains("kept"), "{listed}");
+    by_command::functions(&platform, &hello, &notes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
