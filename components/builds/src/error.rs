@@ -33,6 +33,9 @@ pub(crate) enum BuildsError {
     /// The source of a repeated build never arrived.
     #[error("the build never had a source")]
     NoSource,
+    /// The source of a repeated build was removed since.
+    #[error("the build's source is not kept any more")]
+    SourceGone,
     /// A runner came with a lease that is not, or no longer, the build's.
     #[error("the lease is lost")]
     LeaseLost,
@@ -86,6 +89,9 @@ impl From<BuildsError> for Problem {
             }
             BuildsError::NoSource => Self::new(409, "no-source", "No source")
                 .detail("Its source was never uploaded. Upload it again as a new build."),
+            BuildsError::SourceGone => Self::new(409, "source-gone", "Source gone").detail(
+                "Its uploaded source is not kept any more. Upload it again as a new build.",
+            ),
             BuildsError::LeaseLost => Self::new(410, "lease-lost", "Lease lost")
                 .detail("The build was cancelled or given to someone else. Stop."),
             BuildsError::LogGap { expected } => Self::new(409, "log-gap", "Log lines missing")

@@ -2,6 +2,7 @@
 
 pub(crate) mod builds;
 pub(crate) mod health;
+pub(crate) mod house;
 pub(crate) mod internal;
 pub(crate) mod logs;
 pub(crate) mod runner;

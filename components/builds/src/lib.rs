@@ -36,6 +36,8 @@ static ROUTES: &[Route] = routes! {
         POST "/api/v1/runner/builds/:id/result" => handlers::runner::finish_build;
     }
     system {
+        GET "/internal/builds/sources" => handlers::house::list_kept_sources;
+        GET "/internal/builds/:id/source" => handlers::house::get_build_source;
         POST "/internal/builds/:id/source" => handlers::internal::put_build_source;
         POST "/internal/tick" => handlers::internal::tick_builds;
     }

@@ -5,4 +5,5 @@ pub(crate) mod builds;
 pub(crate) mod images;
 pub(crate) mod leases;
 pub(crate) mod logs;
+pub(crate) mod old;
 pub(crate) mod overdue;

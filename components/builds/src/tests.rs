@@ -2,6 +2,7 @@
 
 mod asking;
 mod building;
+mod house;
 mod logs;
 mod names;
 mod overdue;

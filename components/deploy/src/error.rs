@@ -18,6 +18,9 @@ pub(crate) enum DeployError {
     /// The deployment is on its way out.
     #[error("the deployment is being deleted")]
     BeingDeleted,
+    /// The project has as many as it may.
+    #[error("the project has {0} deployments, as many as it may")]
+    TooMany(u64),
     /// Another deployment answers on that host name.
     #[error("the host name is taken")]
     HostTaken {
@@ -62,6 +65,11 @@ impl From<DeployError> for Problem {
             DeployError::BeingDeleted => Self::new(409, "being-deleted", "Being deleted")
                 .detail("The deployment is being deleted. Deploy again once it is gone.")
                 .header("retry-after", "2"),
+            DeployError::TooMany(limit) => {
+                Self::new(409, "too-many-deployments", "Too many deployments").detail(format!(
+                    "A project may have {limit} deployments on this platform. Delete one, or use another project."
+                ))
+            }
             DeployError::HostTaken { label } => {
                 Self::new(409, "host-taken", "Host name taken").detail(format!(
                     "Another service or environment of this project answers as {label}. Choose another name."

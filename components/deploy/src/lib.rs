@@ -35,6 +35,7 @@ static ROUTES: &[Route] = routes! {
         GET "/api/v1/deployments/:id/logs" => handlers::logs::get_deployment_logs;
     }
     system {
+        GET "/internal/artifacts" => handlers::house::list_kept_artifacts;
         DELETE "/internal/projects/:id" => handlers::internal::delete_project_deployments;
         POST "/internal/tick" => handlers::internal::tick_deployments;
     }

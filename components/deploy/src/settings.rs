@@ -31,6 +31,16 @@ impl PlatformHosts {
     }
 }
 
+/// `keep_revisions`: how many of a deployment's revisions are kept, and can be rolled back to.
+pub(crate) fn keep_revisions(cx: &Ctx) -> Result<u64, Error> {
+    Ok(cx.number_variable("keep_revisions", 20)?.max(1))
+}
+
+/// `max_deployments_per_project`.
+pub(crate) fn max_deployments(cx: &Ctx) -> Result<u64, Error> {
+    cx.number_variable("max_deployments_per_project", 50)
+}
+
 /// `sealing_key`.
 pub(crate) fn sealing_key(cx: &Ctx) -> Result<SealingKey, Error> {
     SealingKey::from_base64(&cx.required_variable("sealing_key")?)

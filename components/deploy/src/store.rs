@@ -6,4 +6,5 @@ pub(crate) mod deployments;
 pub(crate) mod handover;
 pub(crate) mod images;
 pub(crate) mod leftovers;
+pub(crate) mod old;
 pub(crate) mod revisions;

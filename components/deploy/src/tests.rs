@@ -2,6 +2,7 @@
 
 mod actions;
 mod handover;
+mod house;
 mod logs;
 mod releasing;
 mod removing;

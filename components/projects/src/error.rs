@@ -10,6 +10,8 @@ pub(crate) enum ProjectsError {
     Guest(#[from] nokube_guest::Error),
     #[error("the owner has a project with the slug {0}")]
     SlugTaken(String),
+    #[error("the caller owns {0} projects, as many as one may")]
+    TooMany(u64),
     #[error("the project's deployments cannot be taken down")]
     DeploymentsRemain(#[source] nokube_guest::Error),
     #[error("the project got a deployment while it was being deleted")]
@@ -30,6 +32,11 @@ impl From<ProjectsError> for Problem {
                 .detail(format!(
                     "You have a project that is called {slug} in host names. Choose another name."
                 )),
+            ProjectsError::TooMany(limit) => {
+                Self::new(409, "too-many-projects", "Too many projects").detail(format!(
+                    "One account may own {limit} projects on this platform. Delete one first."
+                ))
+            }
             ProjectsError::DeploymentsRemain(_) => {
                 Self::new(409, "deployments-remain", "Deployments remain")
                     .detail(

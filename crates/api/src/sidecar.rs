@@ -10,6 +10,15 @@
 //! | `GET /v1/artifacts/{digest}` | 200 [`ArtifactInfo`] or 404 |
 //! | `PUT`, `POST`, `GET /blobs/{ticket}` | the blob store; the ticket is the credential |
 //!
+//! And what the sidecar asks the platform (bearer: system token), beside the tick and telling it of a
+//! source:
+//!
+//! | call | answer |
+//! |---|---|
+//! | `GET /internal/builds/{id}/source` | [`SourceAwaited`]; 404 or 409 when none is wanted |
+//! | `GET /internal/builds/sources?after=` | [`KeptList`] of builds whose source is still needed |
+//! | `GET /internal/artifacts?after=` | [`KeptList`] of digests that some build or revision names |
+//!
 //! The sidecar keeps what it was told (durably, secrets still sealed) and converges towards it
 //! without being asked again.
 
@@ -123,4 +132,22 @@ pub struct SourceStored {
     pub digest: String,
     /// Its size.
     pub size_bytes: u64,
+}
+
+/// `GET <platform>/internal/builds/{build_id}/source`: whether an archive for this build is of use.
+/// Asked before anything is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SourceAwaited {
+    /// The archive that the platform was told of already, `sha256:<hex>`: no other one will do, and
+    /// the same again is fine (the answer of the first time was lost).
+    pub digest: Option<String>,
+}
+
+/// One page of what must not be removed, in ascending order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeptList {
+    /// Digests, or ids of builds.
+    pub kept: Vec<String>,
+    /// Whether more follow after the last one.
+    pub more: bool,
 }

@@ -145,6 +145,31 @@ pub(crate) struct LocalArgs {
     /// Let applications connect to loopback and private addresses.
     #[arg(long)]
     pub(crate) tenant_private_egress: bool,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+}
+
+/// What `up` and `sidecar` do with the disk.
+#[derive(Debug, Args)]
+pub(crate) struct StorageArgs {
+    /// Uploads are refused while less than this is free; by default 1 GiB or 5 % of the disk,
+    /// whichever is less.
+    #[arg(long, value_name = "MIB", env = "NOKUBE_MIN_FREE_MIB")]
+    pub(crate) min_free_mib: Option<u64>,
+    /// Compiled modules that nothing uses are removed above this, oldest first.
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 2048,
+        env = "NOKUBE_MODULE_CACHE_MIB"
+    )]
+    pub(crate) module_cache_mib: u64,
+    /// How often housekeeping looks.
+    #[arg(long, hide = true, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) housekeeping_seconds: u64,
+    /// What nothing names is removed when it is this old.
+    #[arg(long, hide = true, default_value_t = 3600)]
+    pub(crate) unused_for_seconds: u64,
 }
 
 /// What `up`, `sidecar` and `runner` share: builds.

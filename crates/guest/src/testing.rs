@@ -387,6 +387,27 @@ impl BodyReader for TestBody {
     }
 }
 
+/// Numbers that look random and are the same each time (Knuth's MMIX generator), for histories that a
+/// test makes up.
+pub struct Dice(u64);
+
+impl Dice {
+    /// A series of its own for each seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number below `n`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
 /// Every future of the made-up host is ready at once.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);

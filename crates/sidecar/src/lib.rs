@@ -12,14 +12,17 @@ mod blobs;
 mod check;
 mod desired;
 pub mod durable;
+mod housekeeping;
 mod http;
 mod plan;
 mod reconcile;
 mod server;
+mod space;
 mod target;
 mod tick;
 
 pub use check::{SpecFault, check_spec};
+pub use housekeeping::StorageOptions;
 pub use plan::{Action, Wanted, plan};
 pub use server::{Sidecar, SidecarOptions, StartError};
 pub use target::{Health, LogQuery, Observed, Target, TargetError, TargetEvent};

@@ -12,15 +12,15 @@ use tokio::task::JoinSet;
 use crate::blobs::BlobStore;
 use crate::desired::DesiredStore;
 use crate::durable::create_private_dir;
+use crate::housekeeping::{self, StorageOptions};
 use crate::http;
-use crate::reconcile::{Reconciler, now_ms};
+use crate::reconcile::Reconciler;
 use crate::target::Target;
 use crate::tick;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The platform answers internal calls within its own limits; this ends one that hangs.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(600);
 
 /// How a sidecar is set up.
 pub struct SidecarOptions {
@@ -36,6 +36,8 @@ pub struct SidecarOptions {
     pub system_token: String,
     /// Opens tenants' secrets; base64url.
     pub sealing_key: String,
+    /// Where uploads stop, and when housekeeping removes what.
+    pub storage: StorageOptions,
 }
 
 /// Why a sidecar could not start.
@@ -91,9 +93,12 @@ impl Sidecar {
         create_private_dir(&options.data_dir).map_err(StartError::Data)?;
         let store =
             Arc::new(DesiredStore::open(&options.data_dir.join("apps")).map_err(StartError::Data)?);
-        let blobs = Arc::new(
-            BlobStore::open(&options.data_dir, &options.artifacts_dir).map_err(StartError::Data)?,
+        let blobs = BlobStore::open(
+            &options.data_dir,
+            &options.artifacts_dir,
+            options.storage.reserve_bytes,
         );
+        let blobs = Arc::new(blobs.map_err(StartError::Data)?);
         // Its calls go to the platform alone: never through a proxy that the environment names.
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -120,7 +125,7 @@ impl Sidecar {
             format!("{}/internal/tick", shared.platform_url),
             shared.system_token.clone(),
         ));
-        tasks.spawn(keep_house(Arc::clone(&shared)));
+        tasks.spawn(housekeeping::run(Arc::clone(&shared), options.storage));
         Ok(Self {
             shared,
             _tasks: tasks,
@@ -165,23 +170,5 @@ impl Shared {
         tokio::task::spawn_blocking(move || work(&blobs))
             .await
             .map_err(|_| http::Problem::Internal)
-    }
-}
-
-/// Forgets tombstones and tickets whose time is over.
-async fn keep_house(shared: Arc<Shared>) {
-    loop {
-        let now_ms = now_ms();
-        let store = shared.on_store(move |store| store.purge(now_ms)).await;
-        let blobs = shared
-            .on_blobs(move |blobs| blobs.spent().purge(now_ms / 1000))
-            .await;
-        for error in [store, blobs]
-            .into_iter()
-            .filter_map(|outcome| outcome.ok()?.err())
-        {
-            tracing::warn!(%error, "housekeeping");
-        }
-        tokio::time::sleep(HOUSEKEEPING_EVERY).await;
     }
 }

@@ -63,6 +63,9 @@ pub trait Target: Send + Sync + 'static {
     /// object changed). Called in a loop by one task; may be dropped while it waits.
     async fn next_event(&self) -> TargetEvent;
 
+    /// Removes what the target keeps for itself and nobody needs. Called every few minutes.
+    async fn keep_house(&self) {}
+
     /// Whether the target can be worked with, for `/readyz`.
     async fn is_ready(&self) -> bool {
         true

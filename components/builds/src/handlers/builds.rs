@@ -12,13 +12,14 @@ use serde_json::json;
 
 use crate::error::BuildsError;
 use crate::request::CreateBuild;
-use crate::settings::{GitRules, registry};
+use crate::settings::{GitRules, registry, sources_end_before};
 use crate::store::builds::{
     BuildFilter, BuildRow, NewBuild, NewSource, build_cancel, build_count_active, build_find,
     build_insert, build_list,
 };
 use crate::store::images::image_name_claim;
 use crate::store::logs::log_append_system;
+use crate::store::old::source_is_kept;
 use crate::view::build_view;
 
 /// `POST /builds`.
@@ -105,7 +106,13 @@ pub(crate) async fn retry_build(cx: Ctx, caller: Caller) -> Result<Response, Bui
             return Err(BuildsError::NotFinished(old.status()));
         }
         check_limits(tx, &caller, old.project_id).await?;
-        let row = build_insert(tx, &caller, &repetition(&cx, &old)?).await?;
+        let new = repetition(&cx, &old)?;
+        if let NewSource::Uploaded { build_id, .. } = new.source
+            && !source_is_kept(tx, build_id, sources_end_before(&cx)?).await?
+        {
+            return Err(BuildsError::SourceGone);
+        }
+        let row = build_insert(tx, &caller, &new).await?;
         audit(&cx, tx, &caller, "build.retry", &row).await?;
         cx.log(
             "info",

@@ -11,6 +11,7 @@ use nokube_guest::{Audit, Ctx, Error, Response, platform};
 use serde_json::json;
 
 use super::builds::{accepted, build_id};
+use super::house::prune_builds;
 use super::runner::machine_body;
 use crate::error::BuildsError;
 use crate::store::builds::{BuildRow, build_find_for_system, build_source_arrived};
@@ -51,7 +52,7 @@ pub(crate) async fn put_build_source(mut cx: Ctx) -> Result<Response, BuildsErro
     .await
 }
 
-/// `POST /internal/tick`: ends what nobody else will.
+/// `POST /internal/tick`: ends what nobody else will, and removes what is old.
 pub(crate) async fn tick_builds(cx: Ctx) -> Result<Response, BuildsError> {
     let db = platform::open(&cx).await?;
     let now = cx.now();
@@ -78,6 +79,7 @@ pub(crate) async fn tick_builds(cx: Ctx) -> Result<Response, BuildsError> {
             );
         }
     }
+    prune_builds(&cx, &db).await;
     Ok(Response::ok(&json!({ "moved": overdue.len() })))
 }
 

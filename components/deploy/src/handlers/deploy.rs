@@ -12,11 +12,11 @@ use super::deployments::visible;
 use crate::change::{Circumstances, Configuration};
 use crate::error::DeployError;
 use crate::request::DeployRequest;
-use crate::settings::{PlatformHosts, sealing_key};
+use crate::settings::{PlatformHosts, max_deployments, sealing_key};
 use crate::sidecar::hand_over_now;
 use crate::store::deployments::{
-    DeploymentRow, NewDeployment, Wanted, deployment_find_by_name, deployment_insert,
-    deployment_label_is_taken, deployment_want_revision,
+    DeploymentRow, NewDeployment, Wanted, deployment_count_of_project, deployment_find_by_name,
+    deployment_insert, deployment_label_is_taken, deployment_want_revision,
 };
 use crate::store::images::{ImageRow, image_find_by_build, image_find_by_name};
 use crate::store::revisions::{NewRevision, configuration_of, revision_insert, revision_newest};
@@ -164,6 +164,10 @@ async fn store(
 ) -> Result<(), DeployError> {
     let wanted = wanted(configuration);
     let Some(row) = present else {
+        let limit = max_deployments(cx)?;
+        if deployment_count_of_project(tx, place.project).await? >= limit {
+            return Err(DeployError::TooMany(limit));
+        }
         if deployment_label_is_taken(tx, place.project, &place.host_label).await? {
             return Err(DeployError::HostTaken {
                 label: place.host_label.as_str().to_owned(),

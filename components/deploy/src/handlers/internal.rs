@@ -7,6 +7,7 @@ use nokube_guest::db::Db;
 use nokube_guest::{Audit, Ctx, Response, platform};
 use serde_json::json;
 
+use super::house::prune_revisions;
 use crate::error::DeployError;
 use crate::sidecar::{Handover, acknowledge, app_statuses, hand_over, remove_app};
 use crate::store::deployments::{
@@ -23,7 +24,8 @@ const SETTLED_EVERY_SECONDS: i64 = 5;
 const TAKE_DOWN_PATIENCE_MS: i64 = 7_000;
 const TAKE_DOWN_POLL_MS: u64 = 100;
 
-/// `POST /internal/tick`: tells the target what it does not know and asks how far it is.
+/// `POST /internal/tick`: tells the target what it does not know, asks how far it is, and removes
+/// what is old.
 pub(crate) async fn tick_deployments(cx: Ctx) -> Result<Response, DeployError> {
     let db = platform::open(&cx).await?;
     let mut handed_over = 0;
@@ -51,6 +53,7 @@ pub(crate) async fn tick_deployments(cx: Ctx) -> Result<Response, DeployError> {
     if on_their_way > 0 || (known > 0 && settled_turn) {
         refresh(&cx, &db).await?;
     }
+    prune_revisions(&cx, &db).await;
     Ok(Response::ok(&json!({ "handed_over": handed_over })))
 }
 

@@ -98,6 +98,20 @@ pub(crate) async fn deployment_label_is_taken(
     Ok(found.is_some())
 }
 
+/// How many deployments a project has, those on their way out included.
+pub(crate) async fn deployment_count_of_project(
+    db: &Db,
+    project: ProjectId,
+) -> Result<u64, DbError> {
+    let (count,) = db
+        .query_one(
+            "SELECT count(*) FROM deployments WHERE project_id = ?1",
+            params![project],
+        )
+        .await?;
+    Ok(count)
+}
+
 /// Which deployments are asked for.
 #[derive(Debug, Default)]
 pub(crate) struct DeploymentFilter {

@@ -122,7 +122,8 @@ pub(crate) async fn handover_acknowledge(
         .execute(
             "UPDATE deployments SET acknowledged_generation = generation, handover_failures = 0, \
              handover_after_ms = 0, status = ?3, error_message = ?4, replicas_ready = ?5, \
-             replicas_total = ?6, access_url = ?7, objects = ?8, updated_at_ms = ?9 \
+             replicas_total = ?6, access_url = ?7, objects = ?8, updated_at_ms = ?9, \
+             settled_revision = CASE WHEN ?3 = 'running' THEN revision ELSE settled_revision END \
              WHERE id = ?1 AND generation = ?2 AND desired <> 'deleted'",
             params![
                 row.id,

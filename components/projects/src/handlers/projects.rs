@@ -15,13 +15,20 @@ use crate::store::projects::{ProjectData, ProjectRow};
 /// Longer searches find nothing that shorter ones don't.
 const SEARCH_CHARS: usize = 100;
 
+/// Projects of one owner, unless the variable `max_projects_per_user` says otherwise.
+const MAX_PROJECTS_PER_USER: u64 = 100;
+
 /// `POST /projects`.
 pub(crate) async fn create_project(mut cx: Ctx, caller: Caller) -> Result<Response, ProjectsError> {
     let rules = GitRules::from_variables(&cx)?;
     let data = parse_create(cx.fields().await?, &rules)?;
     let slug = Slug::from_name(&data.name);
+    let limit = cx.number_variable("max_projects_per_user", MAX_PROJECTS_PER_USER)?;
     let db = platform::open(&cx).await?;
     once(&cx, &db, &caller, async |tx| {
+        if store::projects_of_owner_count(tx, &caller).await? >= limit {
+            return Err(ProjectsError::TooMany(limit));
+        }
         let id = store::project_insert(tx, &caller, slug.as_str(), &data, cx.now())
             .await
             .map_err(|error| match error {

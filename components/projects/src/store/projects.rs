@@ -83,6 +83,17 @@ pub(crate) async fn projects_of_member_count(
     Ok(count)
 }
 
+/// How many projects the caller owns.
+pub(crate) async fn projects_of_owner_count(db: &Db, owner: &Caller) -> Result<u64, DbError> {
+    let (count,) = db
+        .query_one(
+            "SELECT count(*) FROM projects WHERE owner_id = ?1",
+            params![owner.id],
+        )
+        .await?;
+    Ok(count)
+}
+
 /// Adds a project with its owner as member. [`DbError::NotUnique`] when the owner has the slug.
 pub(crate) async fn project_insert(
     tx: &Tx,

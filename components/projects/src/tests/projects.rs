@@ -36,6 +36,17 @@ fn a_slug_is_unique_per_owner() {
 }
 
 #[test]
+fn an_owner_has_a_bounded_number_of_projects() {
+    let app = app();
+    app.set("max_projects_per_user", "2");
+    create_named(&app, &alice(&app), "One");
+    create_named(&app, &alice(&app), "Two");
+    let third = create(&app, &alice(&app), &json!({ "name": "Three" }));
+    assert_eq!(third.expect(409)["type"], "/problems/too-many-projects");
+    create_named(&app, &app.token(2, "bob", "user"), "Three");
+}
+
+#[test]
 fn every_fault_is_told_and_nothing_is_written() {
     let app = app();
     let body = json!({

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
+use std::time::SystemTime;
 
 use super::{Layout, LayoutError, Result};
 use crate::oci::{Descriptor, ImageManifest, Index, MANIFEST_TYPE, MAX_JSON_BYTES};
@@ -89,12 +91,60 @@ impl Layout {
         Ok(was_there)
     }
 
+    /// Removes the artifacts that `is_kept` does not want and that were stored before `before`, with
+    /// the blobs that nothing refers to any more. Waits for whoever is storing, and storing again
+    /// makes an artifact new: what was just stored is never removed. Returns what was.
+    ///
+    /// # Errors
+    /// [`LayoutError`]; what was removed until then is gone, and the next call does the rest.
+    pub fn remove_unused(
+        &self,
+        before: SystemTime,
+        is_kept: impl Fn(&Digest) -> bool,
+    ) -> Result<Vec<Digest>> {
+        let _storing = self.lock("blobs.lock", true)?;
+        let removed = {
+            let _lock = self.lock("index.lock", true)?;
+            let mut index = self.read_index()?;
+            let mut removed = Vec::new();
+            for known in &index.manifests {
+                if !is_kept(&known.digest) && self.stored_before(&known.digest, before)? {
+                    removed.push(known.digest);
+                }
+            }
+            if !removed.is_empty() {
+                index
+                    .manifests
+                    .retain(|known| !removed.contains(&known.digest));
+                self.write_index(&index)?;
+            }
+            removed
+        };
+        self.collect_alone()?;
+        Ok(removed)
+    }
+
+    fn stored_before(&self, digest: &Digest, before: SystemTime) -> Result<bool> {
+        let path = self.blob_path(digest);
+        match fs::metadata(&path).and_then(|metadata| metadata.modified()) {
+            Ok(stored) => Ok(stored < before),
+            // Nothing can be made of it any more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(LayoutError::io("can't read", &path)(error)),
+        }
+    }
+
     /// Removes blobs that no manifest of the index refers to. Waits for whoever is storing.
     ///
     /// # Errors
     /// [`LayoutError`].
     pub fn collect(&self) -> Result<()> {
-        let _lock = self.lock("blobs.lock", true)?;
+        let _storing = self.lock("blobs.lock", true)?;
+        self.collect_alone()
+    }
+
+    /// The same in the hands of who keeps others from storing.
+    fn collect_alone(&self) -> Result<()> {
         let mut kept = BTreeSet::new();
         for known in self.list()? {
             kept.insert(known.digest.hex());

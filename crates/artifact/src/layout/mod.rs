@@ -96,6 +96,15 @@ impl LayoutError {
         }
     }
 
+    /// What the file system said, when the fault is its.
+    #[must_use]
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
     /// Whether the fault lies in what was given (true) or in this machine (false).
     #[must_use]
     pub fn is_of_the_content(&self) -> bool {
@@ -166,20 +175,8 @@ impl Layout {
         let staging = self.staging();
         let mut file =
             NamedTempFile::new_in(&staging).map_err(LayoutError::io("can't write in", &staging))?;
-        // A failing write is this machine's fault, a failing read the sender's: tell them apart.
-        let mut reader = FaultMarker {
-            inner: &mut from,
-            failed: false,
-        };
-        let copied = copy_digesting(&mut reader, &mut file, limit);
-        let failed_reading = reader.failed;
-        let copied = copied.map_err(|error| {
-            if failed_reading {
-                LayoutError::Read(error)
-            } else {
-                LayoutError::io("can't write in", &staging)(error)
-            }
-        })?;
+        let io = |error| LayoutError::io("can't write in", &staging)(error);
+        let copied = copy_marking(&mut from, &mut file, limit, io)?;
         let Copied::Whole(digest, size) = copied else {
             return Err(LayoutError::TooLarge {
                 what: "the content".to_owned(),
@@ -329,6 +326,27 @@ impl Layout {
     fn index_path(&self) -> PathBuf {
         self.root.join("index.json")
     }
+}
+
+/// Copies, and tells a failing write, which is this machine's fault, from a failing read, which is the
+/// sender's.
+fn copy_marking(
+    from: &mut dyn Read,
+    to: &mut dyn Write,
+    limit: u64,
+    write_fault: impl FnOnce(io::Error) -> LayoutError,
+) -> Result<Copied> {
+    let mut reader = FaultMarker {
+        inner: from,
+        failed: false,
+    };
+    copy_digesting(&mut reader, to, limit).map_err(|error| {
+        if reader.failed {
+            LayoutError::Read(error)
+        } else {
+            write_fault(error)
+        }
+    })
 }
 
 /// Remembers whether it was the reader that failed.

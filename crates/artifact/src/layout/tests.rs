@@ -284,3 +284,58 @@ proptest! {
         }
     }
 }
+
+/// Far enough ahead that everything was stored before it.
+fn later() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(60)
+}
+
+#[test]
+fn what_is_unused_and_old_goes_and_the_rest_stays_whole() {
+    let (_dir, layout) = layout();
+    let used = artifact(&layout, &[b"shared", b"used"]);
+    let unused = artifact(&layout, &[b"shared", b"unused"]);
+    let is_kept = |digest: &Digest| *digest == used;
+    let long_ago = SystemTime::UNIX_EPOCH;
+    assert!(layout.remove_unused(long_ago, is_kept).unwrap().is_empty());
+    assert!(layout.lists(&unused).unwrap());
+    assert_eq!(layout.remove_unused(later(), is_kept).unwrap(), [unused]);
+    assert!(!layout.lists(&unused).unwrap());
+    assert!(!layout.has(&unused) && !layout.has(&Digest::of(b"unused")));
+    assert!(!export(&layout, &used).is_empty());
+}
+
+#[test]
+fn what_a_crash_left_between_the_index_and_the_blobs_goes_at_the_next_turn() {
+    let (_dir, layout) = layout();
+    let used = artifact(&layout, &[b"used"]);
+    let unused = artifact(&layout, &[b"unused"]);
+    let mut index = layout.list().unwrap();
+    index.retain(|known| known.digest == used);
+    layout.write_index(&Index::new(index)).unwrap();
+    // Blobs without a manifest harm nobody, and storing the same again takes them up.
+    assert!(layout.has(&unused));
+    assert!(layout.remove_unused(later(), |_| true).unwrap().is_empty());
+    assert!(!layout.has(&unused) && !export(&layout, &used).is_empty());
+}
+
+#[test]
+fn storing_again_makes_an_artifact_new() {
+    let (_dir, layout) = layout();
+    let digest = artifact(&layout, &[b"layer"]);
+    let tar = export(&layout, &digest);
+    let old = File::options()
+        .write(true)
+        .open(layout.blob_path(&digest))
+        .unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(7200);
+    old.set_modified(long_ago).unwrap();
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    assert_eq!(import(&layout, &tar).unwrap(), digest);
+    assert!(
+        layout
+            .remove_unused(hour_ago, |_| false)
+            .unwrap()
+            .is_empty()
+    );
+}

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use tar::{Archive, Builder, EntryType, Header};
 use tempfile::NamedTempFile;
 
-use super::{LAYOUT_FILE, Layout, LayoutError, Result, parse_manifest};
+use super::{LAYOUT_FILE, Layout, LayoutError, Result, copy_marking, parse_manifest};
 use crate::Digest;
 use crate::digest::{Copied, copy_digesting};
 use crate::oci::{Descriptor, Index, MANIFEST_TYPE, MAX_JSON_BYTES};
@@ -138,8 +138,7 @@ impl Layout {
         let staging = self.staging();
         let io = |error| LayoutError::io("can't write in", &staging)(error);
         let mut file = NamedTempFile::new_in(&staging).map_err(io)?;
-        let copied = copy_digesting(from, &mut file, limit).map_err(LayoutError::Read)?;
-        match copied {
+        match copy_marking(from, &mut file, limit, io)? {
             Copied::TooLarge => Err(LayoutError::TooLarge {
                 what: "the archive's content".to_owned(),
                 limit,

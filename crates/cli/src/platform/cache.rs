@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
+use super::cache_sweep::note_use;
 use super::child::THIS_PROGRAM;
 use super::compile::EXIT_INVALID;
 
@@ -65,6 +66,11 @@ impl ModuleCache {
         })))
     }
 
+    /// Where the modules are.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     /// The compiled form of the component in `wasm`, compiled now if it never was.
     pub(crate) async fn compiled(&self, wasm: &Path) -> Result<PathBuf, CacheError> {
         let source = wasm.to_owned();
@@ -76,6 +82,7 @@ impl ModuleCache {
             .dir
             .join(format!("{hash}-{}.cwasm", self.0.compatibility));
         if path.try_exists()? {
+            note_use(&path);
             return Ok(path);
         }
         let _turn = self.0.turn.lock().await;

@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use nokube_artifact::layout::Layout;
 use nokube_engine::{Egress, Engine};
-use nokube_sidecar::{Sidecar, SidecarOptions, Target};
+use nokube_sidecar::{Sidecar, SidecarOptions, StorageOptions, Target};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,8 @@ use super::local_target::{Addresses, LocalTarget, LocalTargetOptions};
 use super::tenants::control::ControlClient;
 use super::tenants::supervisor::TenantsProcess;
 use crate::args::LocalArgs;
+
+const MIB: u64 = 1 << 20;
 
 /// This machine as a place where applications run.
 pub(crate) struct Machine {
@@ -90,6 +93,7 @@ impl Machine {
             egress: Egress {
                 private_addresses: args.tenant_private_egress,
             },
+            most_module_bytes: args.storage.module_cache_mib.saturating_mul(MIB),
         });
         let target: Arc<dyn Target> = target;
         let options = SidecarOptions {
@@ -99,6 +103,11 @@ impl Machine {
             sidecar_token: keys.get("sidecar_token")?.to_owned(),
             system_token: keys.get("system_token")?.to_owned(),
             sealing_key: keys.get("sealing_key")?.to_owned(),
+            storage: StorageOptions {
+                reserve_bytes: args.storage.min_free_mib.map(|mib| mib.saturating_mul(MIB)),
+                every: Duration::from_secs(args.storage.housekeeping_seconds),
+                unused_for: Duration::from_secs(args.storage.unused_for_seconds),
+            },
         };
         Ok(Sidecar::start(options, target)?)
     }

@@ -10,6 +10,7 @@
 //! Keys are read in P alone. T and C get none; R gets its own token.
 
 mod cache;
+mod cache_sweep;
 mod child;
 pub(crate) mod compile;
 mod confine;

@@ -37,6 +37,11 @@ static MIGRATIONS: &[Migration] = &[
         name: "followers",
         sql: include_str!("0004_followers.sql"),
     },
+    Migration {
+        version: 5,
+        name: "housekeeping",
+        sql: include_str!("0005_housekeeping.sql"),
+    },
 ];
 
 /// Opens the platform's database with its schema up to date.

@@ -6,10 +6,11 @@ mod receive;
 mod spent;
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use nokube_api::sidecar::ArtifactInfo;
 use nokube_artifact::Digest;
@@ -18,8 +19,11 @@ use nokube_domain::BuildId;
 use nokube_keys::{BlobTicket, TicketUse};
 
 use crate::durable::{create_private_dir, remove_unfinished, sync_dir};
+use crate::space::has_room;
 pub(crate) use receive::{ReceiveError, Received};
 pub(crate) use spent::SpentTickets;
+
+const SOURCE_ENDING: &str = ".tar.gz";
 
 /// Where sources and artifacts are kept.
 pub(crate) struct BlobStore {
@@ -27,12 +31,15 @@ pub(crate) struct BlobStore {
     sources: PathBuf,
     layout: Layout,
     spent: SpentTickets,
+    /// Bytes that have to stay free.
+    reserve: Option<u64>,
     in_use: Mutex<HashSet<String>>,
 }
 
 impl BlobStore {
-    /// Opens the store in `dir`, with artifacts in the OCI image layout at `artifacts`.
-    pub(crate) fn open(dir: &Path, artifacts: &Path) -> io::Result<Self> {
+    /// Opens the store in `dir`, with artifacts in the OCI image layout at `artifacts`. `reserve` is
+    /// what [`has_room`] leaves free.
+    pub(crate) fn open(dir: &Path, artifacts: &Path, reserve: Option<u64>) -> io::Result<Self> {
         let incoming = dir.join("incoming");
         let sources = dir.join("sources");
         create_private_dir(&incoming)?;
@@ -44,6 +51,7 @@ impl BlobStore {
             spent: SpentTickets::open(&dir.join("spent"))?,
             incoming,
             sources,
+            reserve,
             in_use: Mutex::new(HashSet::new()),
         })
     }
@@ -51,6 +59,16 @@ impl BlobStore {
     /// The tickets that were used.
     pub(crate) fn spent(&self) -> &SpentTickets {
         &self.spent
+    }
+
+    /// The artifacts.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether `wanted` more bytes may be stored.
+    pub(crate) fn has_room(&self, wanted: u64) -> io::Result<bool> {
+        has_room(&self.incoming, wanted, self.reserve)
     }
 
     /// Takes what a ticket stores into use, so that two requests do not race for it: all tickets for the source of
@@ -77,35 +95,43 @@ impl BlobStore {
         body: axum::body::Body,
         max_bytes: u64,
     ) -> Result<Received, ReceiveError> {
-        receive::receive(&self.incoming, body, max_bytes).await
+        receive::receive(&self.incoming, body, max_bytes, || self.has_room(0)).await
     }
 
-    /// Names a received file as the source of a build, so that it survives a crash. Gives it back when the build has
-    /// another source: whether that one was ever accepted, the platform knows.
-    pub(crate) fn keep_source(
-        &self,
-        build: BuildId,
-        received: Received,
-    ) -> io::Result<Option<Received>> {
-        match receive::digest_of(&self.source_path(build)) {
-            Ok(present) if present == received.digest() => Ok(None),
-            Ok(_) => Ok(Some(received)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.replace_source(build, received).map(|()| None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The same, whatever was there.
-    pub(crate) fn replace_source(&self, build: BuildId, received: Received) -> io::Result<()> {
+    /// Names a received file as the source of a build, so that it survives a crash.
+    pub(crate) fn keep_source(&self, build: BuildId, received: Received) -> io::Result<()> {
         received.rename(&self.source_path(build))?;
         sync_dir(&self.sources)
     }
 
     /// Where the source of a build is, if it was stored.
     pub(crate) fn source_path(&self, build: BuildId) -> PathBuf {
-        self.sources.join(format!("{build}.tar.gz"))
+        self.sources.join(format!("{build}{SOURCE_ENDING}"))
+    }
+
+    /// Removes sources that `is_needed` does not want and that were stored before `before`. Returns how
+    /// many.
+    pub(crate) fn remove_sources(
+        &self,
+        before: SystemTime,
+        is_needed: impl Fn(&str) -> bool,
+    ) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.sources)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(build) = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(SOURCE_ENDING))
+            else {
+                continue;
+            };
+            if !is_needed(build) && entry.metadata()?.modified()? < before {
+                fs::remove_file(entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Takes the artifact of a received OCI image layout archive over.

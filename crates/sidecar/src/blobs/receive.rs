@@ -1,7 +1,7 @@
 //! Streaming a request's body to a file: bounded, hashed on the way, removed unless it is kept.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::durable::UNFINISHED;
 const STALL: Duration = Duration::from_secs(30);
 /// Fewer, larger writes: each is a hop to the blocking pool.
 const BUFFER_BYTES: usize = 256 << 10;
+/// The disk is looked at after each so many bytes: others write to it, too.
+const LOOK_EVERY_BYTES: u64 = 16 << 20;
 
 /// Why a body could not be stored.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,8 @@ pub(crate) enum ReceiveError {
     TooLarge,
     #[error("the body stalled or broke off")]
     Incomplete,
+    #[error("the disk has no room for it")]
+    NoRoom,
     #[error("the body could not be written")]
     Io(#[from] io::Error),
 }
@@ -72,6 +76,7 @@ pub(crate) async fn receive(
     dir: &Path,
     body: Body,
     max_bytes: u64,
+    has_room: impl Fn() -> io::Result<bool>,
 ) -> Result<Received, ReceiveError> {
     let path = dir.join(format!("{UNFINISHED}{}", uuid::Uuid::now_v7()));
     let file = tokio::fs::OpenOptions::new()
@@ -87,6 +92,7 @@ pub(crate) async fn receive(
     };
     let mut file = tokio::io::BufWriter::with_capacity(BUFFER_BYTES, file);
     let mut hash = Sha256::new();
+    let mut look_at = 0;
     let mut body: BodyDataStream = body.into_data_stream();
     while let Some(chunk) = tokio::time::timeout(STALL, body.next())
         .await
@@ -97,30 +103,19 @@ pub(crate) async fn receive(
         if received.size_bytes > max_bytes {
             return Err(ReceiveError::TooLarge);
         }
+        if received.size_bytes >= look_at {
+            look_at = received.size_bytes + LOOK_EVERY_BYTES;
+            if !has_room()? {
+                return Err(ReceiveError::NoRoom);
+            }
+        }
         hash.update(&chunk);
         file.write_all(&chunk).await?;
     }
     file.flush().await?;
     file.get_ref().sync_all().await?;
-    received.digest = digest_text(hash);
+    received.digest = format!("sha256:{}", hex::encode(hash.finalize()));
     Ok(received)
-}
-
-/// `sha256:<hex>` of a file.
-pub(crate) fn digest_of(path: &Path) -> io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(digest_text(hash)),
-            length => hash.update(&buffer[..length]),
-        }
-    }
-}
-
-fn digest_text(hash: Sha256) -> String {
-    format!("sha256:{}", hex::encode(hash.finalize()))
 }
 
 #[cfg(test)]
@@ -130,7 +125,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_within_the_bound_is_stored_and_removed_unless_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let received = receive(dir.path(), Body::from("abc"), 3).await.unwrap();
+        let received = receive(dir.path(), Body::from("abc"), 3, || Ok(true))
+            .await
+            .unwrap();
         assert_eq!(fs::read(received.path()).unwrap(), b"abc");
         assert_eq!(
             received.digest(),
@@ -143,8 +140,16 @@ mod tests {
     #[tokio::test]
     async fn a_larger_body_is_refused_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let outcome = receive(dir.path(), Body::from("abcd"), 3).await;
+        let outcome = receive(dir.path(), Body::from("abcd"), 3, || Ok(true)).await;
         assert!(matches!(outcome, Err(ReceiveError::TooLarge)));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_finds_no_room_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let outcome = receive(dir.path(), Body::from("abc"), 3, || Ok(false)).await;
+        assert!(matches!(outcome, Err(ReceiveError::NoRoom)));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -41,10 +41,7 @@ pub(crate) async fn put_app(
         .on_store(move |store| store.put(spec))
         .await?
         .map_err(|error| match error {
-            PutError::Io(error) => {
-                tracing::error!(%error, "desired state cannot be written");
-                Problem::Internal
-            }
+            PutError::Io(error) => Problem::of_files("desired state cannot be written", &error),
             conflict @ (PutError::Stale { .. } | PutError::Deleted) => {
                 Problem::Conflict(conflict.to_string())
             }
@@ -88,10 +85,7 @@ pub(crate) async fn delete_app(
     let known = shared
         .on_store(move |store| store.delete(&id))
         .await?
-        .map_err(|error| {
-            tracing::error!(%error, "a deletion cannot be written");
-            Problem::Internal
-        })?;
+        .map_err(|error| Problem::of_files("a deletion cannot be written", &error))?;
     if !known {
         return Err(Problem::NotFound);
     }

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::check::SpecFault;
+use crate::space::is_of_the_disk;
 
 /// What went wrong, for the caller. The inner reasons of a 5xx go to the log where they are met.
 #[derive(Debug)]
@@ -38,11 +39,23 @@ pub(crate) enum Problem {
     BadArtifact(String),
     /// Something the sidecar needs does not answer; the caller may try again.
     Unavailable(&'static str),
+    /// The disk is full, read-only or failing; the caller may try again later.
+    StorageFull,
     /// The sidecar failed.
     Internal,
 }
 
 impl Problem {
+    /// What becomes of a fault of the file system, which is said in the log here.
+    pub(crate) fn of_files(what: &'static str, error: &std::io::Error) -> Self {
+        tracing::error!(%error, what);
+        if is_of_the_disk(error) {
+            Self::StorageFull
+        } else {
+            Self::Internal
+        }
+    }
+
     fn parts(&self) -> (StatusCode, &'static str, &'static str, Option<String>) {
         use StatusCode as S;
         match self {
@@ -125,6 +138,12 @@ impl Problem {
                 "Try again",
                 Some((*what).to_owned()),
             ),
+            Self::StorageFull => (
+                S::SERVICE_UNAVAILABLE,
+                "storage-full",
+                "No space to store it",
+                Some("the platform's disk is full or cannot be written now".to_owned()),
+            ),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error", None),
         }
     }
@@ -172,6 +191,10 @@ impl IntoResponse for Problem {
             }
             Self::Unavailable(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::StorageFull => {
+                // Somebody has to make room first.
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
             }
             _ => {}
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::support::{FakePlatform, FakeTarget, Running, SIDECAR_TOKEN};
 use nokube_keys::{BlobTicket, TicketKey, TicketUse};
+use nokube_sidecar::StorageOptions;
 
 const BUILD: &str = "01940000-0000-7000-8000-0000000000b1";
 
@@ -105,29 +106,63 @@ async fn a_ticket_is_not_spent_while_the_platform_is_down() {
 }
 
 #[tokio::test]
-async fn an_accepted_source_stays_when_another_comes_with_another_ticket() {
+async fn a_source_that_nobody_waits_for_is_refused_before_any_of_it_is_stored() {
     let world = world().await;
-    let put = |id: &str, body| {
-        let ticket = ticket(id, TicketUse::PutSource);
-        let world = &world;
-        async move { world.put(&ticket, body).await.status() }
+    let refusal = (
+        409,
+        serde_json::json!({ "type": "/problems/no-source-awaited" }),
+    );
+    *world.platform.awaited.lock().unwrap() = Some(refusal);
+    let answer = world
+        .put(&ticket("1", TicketUse::PutSource), "archive")
+        .await;
+    assert_eq!(answer.status(), 409);
+    let body: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(body["type"], "/problems/no-source-awaited");
+    for folder in ["incoming", "sources"] {
+        let folder = world.data.path().join("sidecar").join(folder);
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn another_source_never_takes_the_place_of_the_one_that_the_platform_knows() {
+    let world = world().await;
+    let first = ticket("1", TicketUse::PutSource);
+    assert_eq!(world.put(&first, "archive").await.status(), 202);
+    let told = world.platform.sources.lock().unwrap()[0]["digest"].clone();
+    *world.platform.awaited.lock().unwrap() = Some((200, serde_json::json!({ "digest": told })));
+    let second = ticket("2", TicketUse::PutSource);
+    assert_eq!(world.put(&second, "another").await.status(), 409);
+    let kept = world.get(&ticket("3", TicketUse::GetSource)).await;
+    assert_eq!(kept.text().await.unwrap(), "archive");
+    assert_eq!(world.put(&second, "archive").await.status(), 202);
+}
+
+#[tokio::test]
+async fn an_upload_that_would_touch_the_reserve_is_refused_and_told_to_come_back() {
+    let platform = Arc::new(FakePlatform::default());
+    let url = platform.serve().await;
+    let data = tempfile::tempdir().unwrap();
+    let storage = StorageOptions {
+        reserve_bytes: Some(u64::MAX),
+        ..StorageOptions::default()
     };
-    let kept = async || {
-        let answer = world.get(&ticket("g", TicketUse::GetSource)).await;
-        answer.text().await.unwrap()
+    let target = Arc::new(FakeTarget::default());
+    let sidecar = Running::start_with(data.path(), &target, &url, storage).await;
+    let world = World {
+        sidecar,
+        platform,
+        data,
     };
-    // The platform never heard of the first.
-    *world.platform.down.lock().unwrap() = true;
-    assert_eq!(put("1", "unheard").await, 503);
-    *world.platform.down.lock().unwrap() = false;
-    assert_eq!(put("1", "archive").await, 202);
-    assert_eq!(kept().await, "archive");
-    assert_eq!(put("2", "another").await, 422);
-    assert_eq!(kept().await, "archive");
-    assert_eq!(put("3", "archive").await, 202);
-    assert_eq!(kept().await, "archive");
-    let incoming = world.data.path().join("sidecar/incoming");
-    assert_eq!(std::fs::read_dir(incoming).unwrap().count(), 0);
+    for allows in [TicketUse::PutSource, TicketUse::PutArtifact] {
+        let answer = world.put(&ticket("1", allows), "archive").await;
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key("retry-after"));
+        let body: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(body["type"], "/problems/storage-full");
+    }
+    assert!(world.platform.sources.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -4,4 +4,5 @@
 
 mod apps;
 mod blobs;
+mod housekeeping;
 mod support;

@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::routing::{get, post};
 use nokube_api::logs::LogPage;
 use nokube_api::sidecar::{AppSpec, AppStatus, DesiredState};
 use nokube_keys::Secret;
 use nokube_sidecar::{
-    Health, LogQuery, Observed, Sidecar, SidecarOptions, Target, TargetError, TargetEvent,
+    Health, LogQuery, Observed, Sidecar, SidecarOptions, StorageOptions, Target, TargetError,
+    TargetEvent,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -135,13 +136,21 @@ pub(crate) struct FakePlatform {
     pub(crate) ticks: AtomicUsize,
     pub(crate) sources: Mutex<Vec<Value>>,
     pub(crate) down: Mutex<bool>,
+    /// What it answers when asked whether a source is of use; otherwise that any is.
+    pub(crate) awaited: Mutex<Option<(u16, Value)>>,
+    /// What must stay, page by page, by path; without any it answers 503.
+    pub(crate) kept: Mutex<HashMap<&'static str, Vec<Value>>>,
+    /// How often it was asked for the first page of artifacts.
+    pub(crate) asked: AtomicUsize,
 }
 
 impl FakePlatform {
     pub(crate) async fn serve(self: &Arc<Self>) -> String {
         let router = Router::new()
             .route("/internal/tick", post(tick))
-            .route("/internal/builds/{id}/source", post(source))
+            .route("/internal/builds/{id}/source", post(source).get(awaited))
+            .route("/internal/artifacts", get(kept_artifacts))
+            .route("/internal/builds/sources", get(kept_sources))
             .with_state(Arc::clone(self));
         serve(router).await
     }
@@ -174,6 +183,58 @@ async fn source(
     (StatusCode::ACCEPTED, axum::Json(json!({ "build_id": id })))
 }
 
+async fn awaited(State(platform): State<Arc<FakePlatform>>) -> (StatusCode, axum::Json<Value>) {
+    if *platform.down.lock().unwrap() {
+        return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({})));
+    }
+    let answer = platform.awaited.lock().unwrap().clone();
+    let (status, body) = answer.unwrap_or((200, json!({ "digest": null })));
+    (StatusCode::from_u16(status).unwrap(), axum::Json(body))
+}
+
+async fn kept_artifacts(
+    State(platform): State<Arc<FakePlatform>>,
+    query: axum::extract::RawQuery,
+) -> (StatusCode, axum::Json<Value>) {
+    platform.page("/internal/artifacts", query)
+}
+
+async fn kept_sources(
+    State(platform): State<Arc<FakePlatform>>,
+    query: axum::extract::RawQuery,
+) -> (StatusCode, axum::Json<Value>) {
+    platform.page("/internal/builds/sources", query)
+}
+
+impl FakePlatform {
+    /// The page after the one that ends with the name that the query has.
+    fn page(
+        &self,
+        path: &str,
+        axum::extract::RawQuery(query): axum::extract::RawQuery,
+    ) -> (StatusCode, axum::Json<Value>) {
+        let after = query.unwrap_or_default().replace("%3A", ":");
+        let after = after.strip_prefix("after=").unwrap_or_default().to_owned();
+        if path == "/internal/artifacts" && after.is_empty() {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+        }
+        let kept = self.kept.lock().unwrap();
+        let pages = kept.get(path).map_or(&[][..], Vec::as_slice);
+        let number = if after.is_empty() {
+            Some(0)
+        } else {
+            let ends = |page: &Value| {
+                page["kept"].as_array().and_then(|names| names.last()) == Some(&json!(after))
+            };
+            pages.iter().position(ends).map(|number| number + 1)
+        };
+        match number.and_then(|number| pages.get(number)) {
+            Some(page) => (StatusCode::OK, axum::Json(page.clone())),
+            None => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({}))),
+        }
+    }
+}
+
 pub(crate) async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -190,6 +251,15 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(data: &Path, target: &Arc<FakeTarget>, platform_url: &str) -> Self {
+        Self::start_with(data, target, platform_url, StorageOptions::default()).await
+    }
+
+    pub(crate) async fn start_with(
+        data: &Path,
+        target: &Arc<FakeTarget>,
+        platform_url: &str,
+        storage: StorageOptions,
+    ) -> Self {
         let options = SidecarOptions {
             data_dir: data.join("sidecar"),
             artifacts_dir: data.join("artifacts"),
@@ -197,6 +267,7 @@ impl Running {
             sidecar_token: SIDECAR_TOKEN.to_owned(),
             system_token: SYSTEM_TOKEN.to_owned(),
             sealing_key: SEALING_KEY.to_owned(),
+            storage,
         };
         let target: Arc<dyn Target> = Arc::<FakeTarget>::clone(target);
         let sidecar = Sidecar::start(options, target).unwrap();

@@ -12,7 +12,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use nokube_api::logs::{LogLine, LogPage, LogStream};
@@ -25,8 +25,10 @@ use nokube_keys::Secret;
 use nokube_sidecar::{Health, LogQuery, Observed, Target, TargetError, TargetEvent};
 use tokio::sync::{Notify, watch};
 
+use self::files::on_disk;
 use self::state::{Apps, Serving};
 use super::cache::ModuleCache;
+use super::cache_sweep::sweep;
 use super::front::hosts::{HostState, HostTable};
 use super::tenants::control::{ControlClient, ControlError};
 use super::tenants::folders::Folders;
@@ -59,6 +61,8 @@ pub(crate) struct LocalTargetOptions {
     pub(crate) addresses: Addresses,
     /// Where tenants' applications may connect to.
     pub(crate) egress: Egress,
+    /// Compiled modules that nothing uses go above this.
+    pub(crate) most_module_bytes: u64,
 }
 
 /// Deployments on this machine.
@@ -281,6 +285,19 @@ impl Target for LocalTarget {
     async fn next_event(&self) -> TargetEvent {
         self.changed.notified().await;
         TargetEvent::Everything
+    }
+
+    async fn keep_house(&self) {
+        let (dir, most) = (
+            self.options.cache.dir().to_owned(),
+            self.options.most_module_bytes,
+        );
+        let swept = on_disk(move || sweep(&dir, most, SystemTime::now())).await;
+        match swept {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(removed)) => tracing::info!(modules = removed, "removed unused compiled modules"),
+            Ok(Err(error)) => tracing::warn!(%error, "unused compiled modules stay"),
+        }
     }
 
     async fn is_ready(&self) -> bool {
