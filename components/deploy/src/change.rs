@@ -61,13 +61,13 @@ impl Configuration {
             &after.env_vars,
             &mut found,
         );
-        let new_domain =
-            after.custom_domain.is_some() && after.custom_domain != before.custom_domain;
-        if new_domain && !circumstances.caller.is_admin() && !found.has("/custom_domain") {
-            found.add_text(
-                "/custom_domain",
-                "can be set by an administrator only, since this platform cannot check whose domain it is",
-            );
+        if needs_admin(
+            &before.custom_domain,
+            &after.custom_domain,
+            circumstances.caller,
+        ) && !found.has("/custom_domain")
+        {
+            found.add_text("/custom_domain", format!("can be {FOR_ADMINISTRATORS}"));
         }
         faults.extend(found.into_iter().map(field_fault));
         if !faults.is_empty() {
@@ -86,6 +86,20 @@ impl Configuration {
             secrets,
         })
     }
+}
+
+/// Who may set a custom domain.
+pub(crate) const FOR_ADMINISTRATORS: &str =
+    "set by an administrator only, since this platform cannot check whose domain it is";
+
+/// Whether going from one custom domain to the other is not for this caller: also by a rollback, since
+/// the domain may be someone else's by now.
+pub(crate) fn needs_admin<T: PartialEq>(
+    before: &Option<T>,
+    after: &Option<T>,
+    caller: &Caller,
+) -> bool {
+    after.is_some() && after != before && !caller.is_admin()
 }
 
 /// A fault of the domain on the wire.

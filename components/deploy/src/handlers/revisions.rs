@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::deploy::{audit, present_configuration, wanted};
 use super::deployments::{changeable, deployment_id, visible};
-use crate::change::{Circumstances, Configuration};
+use crate::change::{Circumstances, Configuration, FOR_ADMINISTRATORS, needs_admin};
 use crate::error::DeployError;
 use crate::request::configuration_change;
 use crate::settings::{PlatformHosts, sealing_key};
@@ -120,6 +120,12 @@ pub(crate) async fn roll_back_deployment(
             )
         })?;
         let configuration = configuration_of(&wanted.spec, &wanted.secrets)?;
+        let domain = &configuration.spec.custom_domain;
+        let present = present_configuration(&row)?.spec.custom_domain;
+        if needs_admin(&present, domain, &caller) {
+            let detail = format!("has a custom domain, which can be {FOR_ADMINISTRATORS}");
+            return Err(Error::invalid("/revision", &Invalid::from(detail)).into());
+        }
         let next = Next {
             kind: "rollback",
             build_id: wanted.build_id.as_deref(),

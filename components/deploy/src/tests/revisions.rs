@@ -162,3 +162,33 @@ fn a_release_after_a_rollback_is_a_revision_of_its_own() {
     let missing = "/api/v1/deployments/01940000-0000-7000-8000-0000000000ff/revisions";
     scene.get(missing).expect(404);
 }
+
+#[test]
+fn a_rollback_brings_a_custom_domain_back_for_administrators_alone() {
+    let scene = Scene::new();
+    scene.app.sql(
+        "platform",
+        "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
+         VALUES (1, 9, 'root', 'developer', 0)",
+    );
+    let id = scene.running();
+    let path = format!("/api/v1/deployments/{id}");
+    let as_root = |body: &Value| {
+        let request = scene.app.patch(&path).bearer(&scene.token("root"));
+        request.json(body).send()
+    };
+    as_root(&json!({ "custom_domain": "www.example.com" })).expect(202);
+    // What is there already is no news.
+    scene
+        .action(&id, "rollback", &json!({ "revision": 2 }))
+        .expect(202);
+    as_root(&json!({ "custom_domain": null })).expect(202);
+    let refused = scene.action(&id, "rollback", &json!({ "revision": 2 }));
+    assert_eq!(refused.faults(), ["/revision"]);
+    scene
+        .action(&id, "rollback", &json!({ "revision": 1 }))
+        .expect(202);
+    let path = format!("/api/v1/deployments/{id}/rollback");
+    let back = scene.post_as("root", &path, &json!({ "revision": 2 }));
+    assert_eq!(back.expect(202)["spec"]["custom_domain"], "www.example.com");
+}
