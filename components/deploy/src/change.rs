@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nokube_api::spec::DeploySpec;
 use nokube_domain::DeploymentId;
-use nokube_domain::deploy::{Spec, check_secret_names, merge_secrets};
+use nokube_domain::deploy::{Spec, check_secrets, merge_secrets};
 use nokube_domain::{Fault, Faults};
 use nokube_guest::{Caller, Ctx, Error, FieldFault};
 use nokube_keys::SealingKey;
@@ -54,10 +54,14 @@ impl Configuration {
             .map_err(|_| Error::Contradiction("a stored configuration is not valid"))?;
         let mut found = Faults::default();
         let after = before.changed(change.spec, circumstances.platform_hosts, &mut found);
-        let marks = self.secrets.keys().map(|name| (name.clone(), ())).collect();
-        let names = merge_secrets(&marks, &change.secrets, |_, _| ());
-        check_secret_names(
-            names.keys().map(String::as_str),
+        let sizes = self
+            .secrets
+            .iter()
+            .map(|(name, sealed)| (name.clone(), SealingKey::secret_bytes(sealed)))
+            .collect();
+        let sizes = merge_secrets(&sizes, &change.secrets, |_, value| value.expose().len());
+        check_secrets(
+            sizes.iter().map(|(name, bytes)| (name.as_str(), *bytes)),
             &after.env_vars,
             &mut found,
         );

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::error::DeployError;
 use crate::store::deployments::DeploymentRow;
 use crate::store::handover::{
-    Reported, handover_acknowledge, handover_fail, handover_find, handover_forget,
+    Reported, StandingRow, handover_acknowledge, handover_fail, handover_find, handover_forget,
     handover_overtake, handover_owner, handover_wait,
 };
 use crate::store::revisions::configuration_of;
@@ -78,7 +78,7 @@ async fn tell(cx: &Ctx, db: &Db, row: &DeploymentRow) -> Result<Handover, Deploy
                 Ok(app) => app,
                 Err(error) => return unreachable(cx, db, row, &error).await,
             };
-            acknowledge(cx, db, row, &app).await?;
+            acknowledge(cx, db, &row.standing(), &app).await?;
             Ok(Handover::Told)
         }
         409 => overtake(cx, db, row).await,
@@ -107,7 +107,7 @@ async fn overtake(cx: &Ctx, db: &Db, row: &DeploymentRow) -> Result<Handover, De
     let again_at = again_at(cx, row);
     db.transaction(async |tx| {
         if theirs >= row.generation {
-            handover_overtake(tx, row, theirs).await?;
+            handover_overtake(tx, &row.standing(), theirs).await?;
         }
         let reason = "The deployment target knows a newer state. Trying again.";
         handover_fail(tx, row, reason, again_at).await
@@ -120,7 +120,7 @@ async fn overtake(cx: &Ctx, db: &Db, row: &DeploymentRow) -> Result<Handover, De
 pub(crate) async fn acknowledge(
     cx: &Ctx,
     db: &Db,
-    row: &DeploymentRow,
+    row: &StandingRow,
     app: &AppStatus,
 ) -> Result<(), DeployError> {
     let mut reported = Reported::of(app);
@@ -147,7 +147,8 @@ async fn refuse(cx: &Ctx, db: &Db, row: &DeploymentRow, reason: &str) -> Result<
         access_url: row.access_url.as_deref(),
         objects: row.objects.clone(),
     };
-    db.transaction(async |tx| handover_acknowledge(tx, row, &reported, cx.host().now()).await)
+    let row = row.standing();
+    db.transaction(async |tx| handover_acknowledge(tx, &row, &reported, cx.host().now()).await)
         .await?;
     Ok(())
 }

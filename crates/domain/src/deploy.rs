@@ -10,7 +10,7 @@ mod status;
 mod variables;
 
 pub use change::{Change, SpecChange};
-pub use secrets::{SecretChange, SecretsChange, check_secret_names, merge_secrets};
+pub use secrets::{SecretChange, SecretsChange, check_secrets, merge_secrets};
 pub use spec::{Exposure, ServiceType, Spec};
 pub use status::{DeploymentStatus, Desired, handover_delay_ms};
 pub use variables::{

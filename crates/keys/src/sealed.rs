@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 pub const NONCE_BYTES: usize = 24;
 
 const KEY_BYTES: usize = 32;
+const TAG_BYTES: usize = 16;
 
 /// A secret value in the clear. It has no `Debug`, `Display` or `Serialize` and is wiped when dropped.
 pub struct Secret(Zeroizing<String>);
@@ -79,6 +80,13 @@ impl SealingKey {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
+    /// Bytes of the secret in a sealed value, which shows them without the key. 0 for anything else.
+    #[must_use]
+    pub fn secret_bytes(sealed: &str) -> usize {
+        // Four characters of base64 are three bytes; without padding the rest is cut off rightly.
+        (sealed.len() * 3 / 4).saturating_sub(NONCE_BYTES + TAG_BYTES)
+    }
+
     /// Opens what [`SealingKey::seal`] made for the same `place`.
     ///
     /// # Errors
@@ -126,6 +134,15 @@ mod tests {
                 .map(|s| s.expose().to_owned()),
             Ok("s3cret".to_owned())
         );
+    }
+
+    #[test]
+    fn a_sealed_secret_shows_its_size() {
+        for bytes in [0, 1, 2, 3, 4, 100, 32 << 10] {
+            let sealed = key(1).seal(&Secret::new("x".repeat(bytes)), "p", [7; NONCE_BYTES]);
+            assert_eq!(SealingKey::secret_bytes(&sealed), bytes);
+        }
+        assert_eq!(SealingKey::secret_bytes("short"), 0);
     }
 
     #[test]

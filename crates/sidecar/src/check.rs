@@ -3,10 +3,11 @@
 //! The rules are `nokube-domain`'s, the same that users' requests are held to.
 
 use nokube_api::sidecar::AppSpec;
-use nokube_domain::deploy::check_secret_names;
+use nokube_domain::deploy::check_secrets;
 use nokube_domain::{
     DeploymentId, Digest, DnsLabel, Environment, Faults, HostLabel, ProjectId, ServiceName, Slug,
 };
+use nokube_keys::SealingKey;
 
 /// A sealed value is its nonce, tag and at most 32 KiB, in base64.
 const MAX_SEALED_BYTES: usize = 64 << 10;
@@ -41,8 +42,10 @@ pub fn check_spec(app: &AppSpec) -> Vec<SpecFault> {
         faults.add_text("/image_name", "is too long");
     }
     let mut secrets = Faults::default();
-    check_secret_names(
-        app.sealed_secrets.keys().map(String::as_str),
+    check_secrets(
+        app.sealed_secrets
+            .iter()
+            .map(|(name, sealed)| (name.as_str(), SealingKey::secret_bytes(sealed))),
         &app.spec.env_vars,
         &mut secrets,
     );

@@ -50,7 +50,7 @@ pub(crate) async fn get_deployment(cx: Ctx, caller: Caller) -> Result<Response, 
         && let Ok(Some(app)) = app_status(&cx, id).await
         && app.generation == row.generation
     {
-        acknowledge(&cx, &db, &row, &app).await?;
+        acknowledge(&cx, &db, &row.standing(), &app).await?;
         let row = visible(&db, &caller, id).await?;
         return Ok(deployment_answer(&cx, 200, &row)?);
     }

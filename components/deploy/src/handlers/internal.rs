@@ -10,16 +10,17 @@ use serde_json::json;
 use super::house::prune_revisions;
 use crate::error::DeployError;
 use crate::sidecar::{Handover, acknowledge, app_statuses, hand_over, remove_app};
-use crate::store::deployments::{
-    DeploymentRow, deployment_list_of_project, deployment_want_deleted,
-};
+use crate::store::deployments::{deployment_list_of_project, deployment_want_deleted};
 use crate::store::handover::{
-    handover_acknowledged, handover_counts, handover_due, handover_overtake, handover_repeat,
+    StandingRow, handover_acknowledged, handover_counts, handover_due, handover_overtake,
+    handover_repeat,
 };
 use crate::store::leftovers::{leftover_forget, leftover_list, leftover_make};
 
 /// What has settled is looked at this often; what is on its way, at every tick.
 const SETTLED_EVERY_SECONDS: i64 = 5;
+/// Deployments of one query, at some 500 bytes each.
+const REFRESH_PAGE: u64 = 500;
 /// How long a project's deletion waits for the target, within the caller's own patience of 10 s.
 const TAKE_DOWN_PATIENCE_MS: i64 = 7_000;
 const TAKE_DOWN_POLL_MS: u64 = 100;
@@ -61,7 +62,18 @@ pub(crate) async fn tick_deployments(cx: Ctx) -> Result<Response, DeployError> {
 /// the loss of its state everything comes back by itself.
 async fn refresh(cx: &Ctx, db: &Db) -> Result<(), DeployError> {
     // Rows first: what is handed over in between is then newer than both.
-    let rows = handover_acknowledged(db).await?;
+    let mut rows: Vec<StandingRow> = Vec::new();
+    loop {
+        let after = rows
+            .last()
+            .map_or_else(String::new, |row| row.id.to_string());
+        let page = handover_acknowledged(db, &after, REFRESH_PAGE).await?;
+        let last = (page.len() as u64) < REFRESH_PAGE;
+        rows.extend(page);
+        if last {
+            break;
+        }
+    }
     let apps = match app_statuses(cx).await {
         Ok(apps) => apps,
         Err(error) => {
@@ -80,7 +92,7 @@ async fn refresh(cx: &Ctx, db: &Db) -> Result<(), DeployError> {
 async fn compare(
     cx: &Ctx,
     db: &Db,
-    row: &DeploymentRow,
+    row: &StandingRow,
     app: Option<&AppStatus>,
 ) -> Result<(), DeployError> {
     match app {

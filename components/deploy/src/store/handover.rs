@@ -13,6 +13,40 @@ use super::deployments::{DeploymentRow, ROWS};
 const PER_TICK: u64 = 20;
 
 row! {
+    /// What was last said of a deployment: without configuration and secrets, which may be large, since
+    /// all deployments are looked at together.
+    #[derive(Debug)]
+    pub(crate) struct StandingRow {
+        pub(crate) id: DeploymentId,
+        pub(crate) generation: u64,
+        pub(crate) acknowledged_generation: u64,
+        pub(crate) status: String,
+        pub(crate) error_message: Option<String>,
+        pub(crate) replicas_ready: u32,
+        pub(crate) replicas_total: u32,
+        pub(crate) access_url: Option<String>,
+        pub(crate) objects: String,
+    }
+}
+
+impl DeploymentRow {
+    /// What was last said of it.
+    pub(crate) fn standing(&self) -> StandingRow {
+        StandingRow {
+            id: self.id,
+            generation: self.generation,
+            acknowledged_generation: self.acknowledged_generation,
+            status: self.status.clone(),
+            error_message: self.error_message.clone(),
+            replicas_ready: self.replicas_ready,
+            replicas_total: self.replicas_total,
+            access_url: self.access_url.clone(),
+            objects: self.objects.clone(),
+        }
+    }
+}
+
+row! {
     /// Whose a deployment is, as its host name says.
     #[derive(Debug)]
     pub(crate) struct OwnerRow {
@@ -49,13 +83,18 @@ pub(crate) async fn handover_due(db: &Db, now: Timestamp) -> Result<Vec<(Deploym
     .await
 }
 
-/// Deployments whose wish the target knows, and whether any of them is still on its way.
-pub(crate) async fn handover_acknowledged(db: &Db) -> Result<Vec<DeploymentRow>, DbError> {
+/// Deployments after `after` whose wish the target knows; at most `limit`.
+pub(crate) async fn handover_acknowledged(
+    db: &Db,
+    after: &str,
+    limit: u64,
+) -> Result<Vec<StandingRow>, DbError> {
     db.query(
-        &format!(
-            "{ROWS} WHERE d.acknowledged_generation = d.generation AND d.desired <> 'deleted'"
-        ),
-        &[],
+        "SELECT id, generation, acknowledged_generation, status, error_message, replicas_ready, \
+         replicas_total, access_url, objects FROM deployments \
+         WHERE id > ?1 AND acknowledged_generation = generation AND desired <> 'deleted' \
+         ORDER BY id LIMIT ?2",
+        params![after, limit],
     )
     .await
 }
@@ -100,7 +139,7 @@ impl<'a> Reported<'a> {
     }
 
     /// Whether the row says so already.
-    pub(crate) fn is_known(&self, row: &DeploymentRow) -> bool {
+    pub(crate) fn is_known(&self, row: &StandingRow) -> bool {
         row.acknowledged_generation == row.generation
             && row.status == self.status.as_str()
             && row.error_message.as_deref() == self.error_message
@@ -114,7 +153,7 @@ impl<'a> Reported<'a> {
 /// Records that the target knows this generation, and what it says of it.
 pub(crate) async fn handover_acknowledge(
     tx: &Tx,
-    row: &DeploymentRow,
+    row: &StandingRow,
     reported: &Reported<'_>,
     now: Timestamp,
 ) -> Result<bool, DbError> {
@@ -173,7 +212,7 @@ pub(crate) async fn handover_wait(
 }
 
 /// The target has forgotten the deployment, or has an older wish: tell it again.
-pub(crate) async fn handover_repeat(tx: &Tx, row: &DeploymentRow) -> Result<(), DbError> {
+pub(crate) async fn handover_repeat(tx: &Tx, row: &StandingRow) -> Result<(), DbError> {
     tx.execute(
         "UPDATE deployments SET acknowledged_generation = 0, handover_after_ms = 0, status = 'pending' \
          WHERE id = ?1 AND generation = ?2 AND desired <> 'deleted'",
@@ -186,7 +225,7 @@ pub(crate) async fn handover_repeat(tx: &Tx, row: &DeploymentRow) -> Result<(), 
 /// The target has a newer generation than we know (this database is older than its): go beyond it.
 pub(crate) async fn handover_overtake(
     tx: &Tx,
-    row: &DeploymentRow,
+    row: &StandingRow,
     theirs: u64,
 ) -> Result<(), DbError> {
     tx.execute(

@@ -128,3 +128,19 @@ fn only_the_platform_itself_ticks() {
             .expect(401);
     }
 }
+
+#[test]
+fn many_deployments_are_refreshed_page_by_page() {
+    let scene = Scene::new();
+    scene.app.set("max_deployments_per_project", "2000");
+    for n in 0..1_001 {
+        let answer = scene.deploy(&json!({ "service_name": format!("s{n}") }));
+        assert_eq!(answer.status, 202);
+    }
+    scene.sidecar.borrow_mut().phase = Some("failed");
+    for _ in 0..5 {
+        scene.tick();
+    }
+    let list = scene.get("/api/v1/deployments?status=failed").expect(200);
+    assert_eq!(list["pagination"]["total"], 1_001);
+}

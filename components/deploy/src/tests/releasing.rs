@@ -249,3 +249,18 @@ fn a_request_told_twice_with_a_key_makes_one_revision() {
         1
     );
 }
+
+#[test]
+fn all_secrets_of_a_deployment_together_are_bounded() {
+    let scene = Scene::new();
+    let secrets = |from: u32, to: u32| -> Value {
+        let one = |n: u32| (format!("KEY_{n:02}"), json!("x".repeat(30_000)));
+        json!({ "secrets": (from..to).map(one).collect::<serde_json::Map<_, _>>() })
+    };
+    let id = id_of(&scene.deploy(&secrets(0, 15)).expect(202));
+    // Those that stay count as well.
+    assert_eq!(scene.deploy(&secrets(15, 18)).faults(), ["/secrets"]);
+    let refused = scene.patch(&id, &secrets(15, 18));
+    assert_eq!(refused.faults(), ["/secrets"]);
+    scene.patch(&id, &secrets(0, 15)).expect(202);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::variables::{MAX_VARIABLES, escape_pointer, variable_name_fault};
+use super::variables::{MAX_VARIABLES, MAX_VARIABLES_BYTES, escape_pointer, variable_name_fault};
 use crate::fault::Faults;
 
 /// What a request says about one secret.
@@ -50,16 +50,19 @@ pub fn merge_secrets<S, T: Clone>(
     merged
 }
 
-/// Checks the names of all secrets (`/secrets/…`) beside the names of all variables: a name is one
-/// or the other, never both.
-pub fn check_secret_names<'a>(
-    names: impl Iterator<Item = &'a str>,
+/// Checks all secrets, given by name and bytes of the value (`/secrets/…`), beside the names of all
+/// variables: a name is one or the other, never both. Names, number and size of all are bounded as
+/// those of variables are.
+pub fn check_secrets<'a>(
+    secrets: impl Iterator<Item = (&'a str, usize)>,
     variables: &BTreeMap<String, String>,
     faults: &mut Faults,
 ) {
     let variables: BTreeSet<String> = variables.keys().map(|n| n.to_ascii_lowercase()).collect();
     let mut seen = BTreeSet::new();
-    for name in names {
+    let mut bytes = 0_usize;
+    for (name, value_bytes) in secrets {
+        bytes = bytes.saturating_add(name.len()).saturating_add(value_bytes);
         let at = format!("/secrets/{}", escape_pointer(name));
         let lower = name.to_ascii_lowercase();
         if let Some(fault) = variable_name_fault(name) {
@@ -72,6 +75,12 @@ pub fn check_secret_names<'a>(
     }
     if seen.len() > MAX_VARIABLES {
         faults.add_text("/secrets", format!("at most {MAX_VARIABLES} are possible"));
+    }
+    if bytes > MAX_VARIABLES_BYTES {
+        faults.add_text(
+            "/secrets",
+            format!("all names and values together may have {MAX_VARIABLES_BYTES} bytes"),
+        );
     }
 }
 
@@ -122,8 +131,10 @@ mod tests {
     fn a_name_is_a_secret_or_a_variable() {
         let variables = BTreeMap::from([("API_KEY".to_owned(), "x".to_owned())]);
         let mut faults = Faults::default();
-        check_secret_names(
-            ["api_key", "ok", "1bad", "SPIN_X"].into_iter(),
+        check_secrets(
+            ["api_key", "ok", "1bad", "SPIN_X"]
+                .map(|name| (name, 1))
+                .into_iter(),
             &variables,
             &mut faults,
         );
@@ -132,5 +143,18 @@ mod tests {
             pointers,
             ["/secrets/api_key", "/secrets/1bad", "/secrets/SPIN_X"]
         );
+    }
+
+    #[test]
+    fn all_secrets_together_are_bounded() {
+        let pointers = |value_bytes: usize| {
+            let mut faults = Faults::default();
+            let names: Vec<String> = (0..16).map(|n| format!("KEY_{n:02}")).collect();
+            let all = names.iter().map(|name| (name.as_str(), value_bytes));
+            check_secrets(all, &BTreeMap::new(), &mut faults);
+            faults.iter().map(|f| f.pointer.clone()).collect::<Vec<_>>()
+        };
+        assert!(pointers(30 << 10).is_empty());
+        assert_eq!(pointers(32 << 10), ["/secrets"]);
     }
 }

@@ -19,7 +19,8 @@ pub(crate) use problem::Problem;
 
 use crate::server::Shared;
 
-/// A spec carries at most 1 MiB of variables and as much of secrets, sealed and in base64.
+/// A spec carries at most 512 KiB of variables, which JSON may double, and as much of secrets, sealed
+/// and in base64.
 const MAX_SPEC_BYTES: usize = 4 << 20;
 
 /// For callers with the sidecar's token, and health for all.
