@@ -15,7 +15,7 @@ use std::time::Duration;
 use nokube_sidecar::durable::{UNFINISHED, create_private_dir, remove_unfinished, sync_dir};
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::cache_sweep::note_use;
 use super::child::THIS_PROGRAM;
@@ -23,6 +23,8 @@ use super::compile::EXIT_INVALID;
 
 /// Compiling takes seconds; a module that takes longer than this is refused.
 const COMPILE_WITHIN: Duration = Duration::from_secs(300);
+/// Modules are read from the disk's cache mostly; more at once would not be faster.
+const HASHED_AT_ONCE: usize = 4;
 /// What is passed on of a compiler's complaint.
 const LONGEST_REASON_BYTES: usize = 2000;
 
@@ -50,6 +52,8 @@ struct Inner {
     uid: Option<u32>,
     /// One at a time: the compiler uses every core by itself.
     turn: Mutex<()>,
+    /// Modules that are read at once.
+    hashing: Semaphore,
 }
 
 impl ModuleCache {
@@ -63,6 +67,7 @@ impl ModuleCache {
             compatibility: compatibility.to_owned(),
             uid,
             turn: Mutex::new(()),
+            hashing: Semaphore::new(HASHED_AT_ONCE),
         })))
     }
 
@@ -73,10 +78,13 @@ impl ModuleCache {
 
     /// The compiled form of the component in `wasm`, compiled now if it never was.
     pub(crate) async fn compiled(&self, wasm: &Path) -> Result<PathBuf, CacheError> {
+        // Waited for here, not on a thread of the pool that everything else that blocks shares.
+        let turn = self.0.hashing.acquire().await;
         let source = wasm.to_owned();
         let hash = tokio::task::spawn_blocking(move || hash_of(&source))
             .await
             .map_err(io::Error::other)??;
+        drop(turn);
         let path = self
             .0
             .dir

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use nokube_sidecar::TargetError;
 
@@ -52,8 +52,9 @@ impl LocalTarget {
         let (id, dir) = (id.to_owned(), self.options.outside.app(id));
         tokio::spawn(async move {
             tokio::time::sleep(super::OLD_FILES_KEPT).await;
+            let turn = files.lock_owned().await;
             let removed = on_disk(move || -> io::Result<()> {
-                let _turn = files.lock().unwrap_or_else(PoisonError::into_inner);
+                let _turn = turn;
                 for entry in fs::read_dir(dir)? {
                     let entry = entry?;
                     let name = entry.file_name();

@@ -11,7 +11,7 @@ mod retell;
 mod state;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ use nokube_engine::Egress;
 use nokube_engine::logs::{self, LogError, Stream};
 use nokube_keys::Secret;
 use nokube_sidecar::{Health, LogQuery, Observed, Target, TargetError, TargetEvent};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 
 use self::files::on_disk;
 use self::state::{Apps, Serving};
@@ -40,6 +40,11 @@ const STOPPED: &str = "The application is stopped";
 const NEVER_READY: &str = "No revision of the application is ready";
 /// Requests that began on an old revision may run this long on: the engine drains for a minute.
 const OLD_FILES_KEPT: Duration = Duration::from_secs(75);
+
+/// Revisions that the tenants' process loads at once.
+const LOADED_AT_ONCE: usize = 16;
+/// Loading maps files and takes milliseconds; what takes longer is probing.
+const LOADED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the local target works with.
 pub(crate) struct LocalTargetOptions {
@@ -71,6 +76,8 @@ pub(crate) struct LocalTarget {
     apps: Arc<Apps>,
     /// Held while files of a revision are made or removed.
     files: Arc<Mutex<()>>,
+    /// Whose revision may be loaded by the tenants' process now.
+    loading: Semaphore,
     changed: Notify,
 }
 
@@ -81,6 +88,7 @@ impl LocalTarget {
             options,
             apps: Arc::default(),
             files: Arc::default(),
+            loading: Semaphore::new(LOADED_AT_ONCE),
             changed: Notify::new(),
         });
         tokio::spawn(retell::follow(Arc::downgrade(&this)));
@@ -105,9 +113,7 @@ impl LocalTarget {
         let prepared = self.prepare(app, secrets, &hosts).await?;
         nokube_faults::crash_point("target.prepared");
         let replaces = self.apps.serving(id).is_some();
-        self.options
-            .control
-            .put(id, prepared.first, prepared.within)
+        self.load(id, prepared.first, prepared.within)
             .await
             .map_err(|error| match error {
                 ControlError::Refused(message) => TargetError::Refused(message),
@@ -127,6 +133,22 @@ impl LocalTarget {
         }
         self.remove_old_files_later(id);
         Ok(())
+    }
+
+    /// Tells the tenants' process of a revision and waits until it serves. Few are told at once: after
+    /// a start, and after an engine's update, every application is. Probing may take minutes, and
+    /// nobody waits for another's.
+    async fn load(&self, id: &str, body: Bytes, within: Duration) -> Result<(), ControlError> {
+        // It is never closed.
+        let turn = self.loading.acquire().await;
+        let mut told = std::pin::pin!(self.options.control.put(id, body, within));
+        match tokio::time::timeout(LOADED_WITHIN, &mut told).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                drop(turn);
+                told.await
+            }
+        }
     }
 
     /// Hosts while a revision is put in place are those of both, so that neither is refused.

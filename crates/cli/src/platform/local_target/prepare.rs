@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,9 +71,10 @@ impl LocalTarget {
         let parent = self.options.outside.app(&app.deployment_id);
         let to = parent.join(digest.hex());
         self.apps.prepares(&app.deployment_id, &app.digest);
-        let files = Arc::clone(&self.files);
+        // Waited for here, not on a thread of the pool, which everything else that blocks shares.
+        let turn = Arc::clone(&self.files).lock_owned().await;
         on_disk(move || {
-            let _turn = files.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = turn;
             make_public_dir(&parent).map_err(disk_fault)?;
             unpack(&layout, &digest, &to, UnpackLimits::default()).map_err(|error| {
                 tracing::debug!(error = &error as &dyn std::error::Error, "unpacking");
@@ -109,7 +110,12 @@ impl LocalTarget {
             let name = compiled.file_name().unwrap_or_default().to_owned();
             let link = dir.join(&name);
             native.insert(component.id.clone(), link.clone());
-            on_disk(move || link_or_copy(&dir, &compiled, &link).map_err(disk_fault)).await??;
+            let turn = Arc::clone(&self.files).lock_owned().await;
+            on_disk(move || {
+                let _turn = turn;
+                link_or_copy(&dir, &compiled, &link).map_err(disk_fault)
+            })
+            .await??;
         }
         Ok(native)
     }
