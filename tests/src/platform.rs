@@ -19,6 +19,8 @@ pub struct Platform {
     ready: Value,
     extra_args: Vec<String>,
     environment: Vec<(String, String)>,
+    /// Bytes of the file system that its data is on; the machine's own when nothing is said.
+    disk_bytes: Option<u64>,
 }
 
 impl Platform {
@@ -47,23 +49,92 @@ impl Platform {
         )
     }
 
-    fn start_in_environment(extra_args: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// Starts one whose data folder is a file system of its own, of this size, in memory; it is gone
+    /// when the platform is. Compiled modules stay outside. None where bubblewrap cannot make one.
+    #[must_use]
+    pub fn start_on_small_disk(bytes: u64) -> Option<Self> {
+        let can = Command::new("bwrap")
+            .args(["--dev-bind", "/", "/", "--tmpfs", "/mnt", "true"])
+            .stdin(Stdio::null())
+            .status();
+        can.is_ok_and(|status| status.success())
+            .then(|| Self::start_on(&[], &[], Some(bytes)))
+    }
+
+    /// Where the platform sees its data folder, seen from here.
+    #[must_use]
+    pub fn small_disk(&self) -> PathBuf {
+        let pid = &self.ready["pid"];
+        let inside = self.data.path().join("data");
+        PathBuf::from(format!("/proc/{pid}/root{}", inside.display()))
+    }
+
+    /// Starts one on a data folder that `nokube restore` makes of this backup.
+    ///
+    /// # Panics
+    /// When that is refused.
+    #[must_use]
+    pub fn start_of_backup(file: &Path) -> Self {
         let data = tempfile::Builder::new()
             .prefix("nokube-test-")
             .tempdir()
             .expect("a folder for the test's data");
+        let restored = Command::new(nokube())
+            .arg("restore")
+            .arg(file)
+            .arg("--data-dir")
+            .arg(data.path().join("data"))
+            .output()
+            .expect("nokube runs");
+        assert!(
+            restored.status.success(),
+            "{}",
+            String::from_utf8_lossy(&restored.stderr)
+        );
+        Self::start_in(data, &[], &[], None)
+    }
+
+    fn start_in_environment(extra_args: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_on(extra_args, environment, None)
+    }
+
+    fn start_on(
+        extra_args: &[&str],
+        environment: &[(&str, &str)],
+        disk_bytes: Option<u64>,
+    ) -> Self {
+        let data = tempfile::Builder::new()
+            .prefix("nokube-test-")
+            .tempdir()
+            .expect("a folder for the test's data");
+        Self::start_in(data, extra_args, environment, disk_bytes)
+    }
+
+    fn start_in(
+        data: TempDir,
+        extra_args: &[&str],
+        environment: &[(&str, &str)],
+        disk_bytes: Option<u64>,
+    ) -> Self {
         let extra_args: Vec<String> = extra_args.iter().map(|arg| (*arg).to_owned()).collect();
         let environment: Vec<(String, String)> = environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let (child, ready) = spawn(data.path(), "127.0.0.1:0", &extra_args, &environment);
+        let (child, ready) = spawn(&Start {
+            data: data.path(),
+            listen: "127.0.0.1:0",
+            extra_args: &extra_args,
+            environment: &environment,
+            disk_bytes,
+        });
         Self {
             data,
             child,
             ready,
             extra_args,
             environment,
+            disk_bytes,
         }
     }
 
@@ -144,12 +215,13 @@ impl Platform {
     /// Starts it again on the same port with the same data.
     pub fn start_again(&mut self) {
         let listen = self.url().trim_start_matches("http://").to_owned();
-        let (child, ready) = spawn(
-            self.data.path(),
-            &listen,
-            &self.extra_args,
-            &self.environment,
-        );
+        let (child, ready) = spawn(&Start {
+            data: self.data.path(),
+            listen: &listen,
+            extra_args: &self.extra_args,
+            environment: &self.environment,
+            disk_bytes: self.disk_bytes,
+        });
         self.child = child;
         self.ready = ready;
     }
@@ -228,12 +300,17 @@ pub fn nokube() -> PathBuf {
     path
 }
 
-fn spawn(
-    data: &Path,
-    listen: &str,
-    extra_args: &[String],
-    environment: &[(String, String)],
-) -> (Child, Value) {
+/// How a platform is started.
+struct Start<'a> {
+    data: &'a Path,
+    listen: &'a str,
+    extra_args: &'a [String],
+    environment: &'a [(String, String)],
+    disk_bytes: Option<u64>,
+}
+
+fn spawn(start: &Start<'_>) -> (Child, Value) {
+    let data = start.data;
     let ready_file = data.join("ready.json");
     let _ = std::fs::remove_file(&ready_file);
     let log = std::fs::OpenOptions::new()
@@ -241,18 +318,35 @@ fn spawn(
         .append(true)
         .open(data.join("test-output.log"))
         .expect("the test's data folder is writable");
-    take_compiled_components(&data.join("data"));
-    let mut command = Command::new(nokube());
+    let folder = data.join("data");
+    take_compiled_components(&folder);
+    let mut command = match start.disk_bytes {
+        None => Command::new(nokube()),
+        Some(bytes) => {
+            let cache = folder.join("cache");
+            std::fs::create_dir_all(&cache).expect("the test's data folder is writable");
+            let mut command = Command::new("bwrap");
+            command
+                .args(["--die-with-parent", "--dev-bind", "/", "/"])
+                .args(["--size", &bytes.to_string(), "--tmpfs"])
+                .arg(&folder)
+                .arg("--bind")
+                .args([&cache, &cache])
+                .arg("--")
+                .arg(nokube());
+            command
+        }
+    };
     command
         .arg("up")
-        .args(["--listen", listen, "--data-dir"])
-        .arg(data.join("data"))
+        .args(["--listen", start.listen, "--data-dir"])
+        .arg(&folder)
         .arg("--manifest")
         .arg(repository_root().join("spin.toml"))
         .arg("--ready-file")
         .arg(&ready_file)
-        .args(extra_args)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .args(start.extra_args)
+        .envs(start.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a file can be shared"))
         .stderr(log);

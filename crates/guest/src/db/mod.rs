@@ -21,8 +21,8 @@ use crate::host::{Connection, Host};
 /// What went wrong with the database.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// It does not answer.
-    #[error("the database cannot be opened: {0}")]
+    /// It cannot be opened, read or written now: nothing that was asked is wrong.
+    #[error("the database cannot be used now: {0}")]
     Unavailable(String),
     /// Another writer held it for too long. Retry.
     #[error("the database is busy")]
@@ -182,6 +182,19 @@ impl Tx {
     }
 }
 
+/// What SQLite (sqlite3_errstr) and the system say when the disk is full, read-only or fails. It may go
+/// well once somebody has made room.
+#[cfg(any(target_family = "wasm", feature = "testing"))]
+const OF_THE_DISK: [&str; 7] = [
+    "unable to open database",
+    "database or disk is full",
+    "database is full",
+    "disk I/O error",
+    "attempt to write a readonly database",
+    "No space left on device",
+    "Read-only file system",
+];
+
 /// Turns an engine's words into an error. All engines we run on pass on SQLite's own.
 #[cfg(any(target_family = "wasm", feature = "testing"))]
 pub(crate) fn classify(message: String, statement: &str) -> DbError {
@@ -193,11 +206,29 @@ pub(crate) fn classify(message: String, statement: &str) -> DbError {
     if message.contains("database is locked") || message.contains("database table is locked") {
         return DbError::Busy;
     }
-    if message.contains("unable to open database") {
+    if OF_THE_DISK.iter().any(|words| message.contains(words)) {
         return DbError::Unavailable(message);
     }
     DbError::Statement {
         message,
         statement: statement.chars().take(STATEMENT_CHARS).collect(),
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::{DbError, OF_THE_DISK, classify};
+
+    #[test]
+    fn a_full_or_read_only_disk_is_no_fault_of_the_statement() {
+        for words in OF_THE_DISK {
+            let error = classify(
+                format!("{words}: Error code 13"),
+                "INSERT INTO a VALUES (1)",
+            );
+            assert!(matches!(error, DbError::Unavailable(_)), "{words}");
+        }
+        let error = classify("no such table: a".to_owned(), "SELECT * FROM a");
+        assert!(matches!(error, DbError::Statement { .. }));
     }
 }

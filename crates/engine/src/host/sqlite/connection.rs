@@ -242,6 +242,11 @@ impl RawConnection {
         if stain == Stain::Lasting || self.inner.busy_timeout(limits.busy_timeout).is_err() {
             return false;
         }
+        // SQLite opens a file of a read-only disk for reading, and stays at that when the disk is
+        // writable again.
+        if self.inner.is_readonly(rusqlite::MAIN_DB).unwrap_or(true) {
+            return false;
+        }
         if self.in_transaction() && self.inner.execute_batch("ROLLBACK").is_err() {
             return false;
         }

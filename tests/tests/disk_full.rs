@@ -1,0 +1,124 @@
+//! The disk is full: what cannot be stored is answered 503, what was acknowledged stays, and everything
+//! works again by itself once there is room.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nokube_tests::api::{Answer, Api};
+use nokube_tests::platform::Platform;
+use nokube_tests::repository::Repository;
+use nokube_tests::wait::until;
+use reqwest::Method;
+use serde_json::json;
+
+const DISK_BYTES: u64 = 96 << 20;
+/// A full write-ahead log is 4 MiB and a change takes some 20 KiB of it.
+const MOST_CHANGES: usize = 3_000;
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// Takes all room that is left.
+fn fill(disk: &Path) -> PathBuf {
+    let path = disk.join("ballast");
+    let mut file = File::create(&path).expect("the ballast can be made");
+    let block = vec![0xa5_u8; 1 << 20];
+    let mut size = block.len();
+    while size > 0 {
+        if file.write_all(&block[..size]).is_err() {
+            size /= 2;
+        }
+    }
+    path
+}
+
+/// 2xx, or 503 with the time to come back; nothing else, and never no answer.
+fn stored_or_full(answer: &Answer) -> bool {
+    if answer.status.is_success() {
+        return true;
+    }
+    answer.problem(503);
+    assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+    false
+}
+
+async fn describe(api: &Api, project: i64, text: &str) -> bool {
+    let request = api.request(Method::PATCH, &format!("/projects/{project}"));
+    let answer = api
+        .send(request.json(&json!({ "description": text })))
+        .await;
+    stored_or_full(&answer)
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_survived() {
+    let Some(platform) = Platform::start_on_small_disk(DISK_BYTES) else {
+        return;
+    };
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let project = api.create_project("shop").await;
+    let repository = Repository::of_files("site", &[("index.html", b"one")]);
+    let build = api.build(project, "web", &repository.file_url()).await;
+    let request =
+        json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
+    let deployment = api.deploy(&request).await;
+    let url = deployment["access_url"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    let id = deployment["deployment_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+
+    let ballast = fill(&platform.small_disk());
+    // Room that the databases have already is used up first.
+    let mut stored = String::new();
+    let mut refused = 0;
+    for n in 0..MOST_CHANGES {
+        let text = format!("{n} {}", "x".repeat(400));
+        if describe(&api, project, &text).await {
+            stored = text;
+        } else {
+            refused += 1;
+        }
+        if n % 50 == 0 {
+            let restart = api.request(Method::POST, &format!("/deployments/{id}/restart"));
+            stored_or_full(&api.send(restart).await);
+        }
+        if refused >= 20 {
+            break;
+        }
+    }
+    assert!(refused >= 20, "the disk never was full");
+    let login = json!({ "username": "ada", "password": "correct horse ada" });
+    stored_or_full(&api.post("/auth/login", &login).await);
+    stored_or_full(&api.post("/deploy", &request).await);
+    let upload = format!("/builds/upload?project_id={project}&service_name=up");
+    stored_or_full(&api.send(api.request(Method::POST, &upload).body("x")).await);
+    // Reading needs no room, and neither does what runs.
+    let shown = api.get(&format!("/projects/{project}")).await.expect(200);
+    assert_eq!(shown["description"], stored.as_str());
+    assert_eq!(api.visit(&url, "/").await.expect("an answer").text, "one");
+
+    std::fs::remove_file(ballast).expect("the ballast goes");
+    until("changes to be stored again", RECOVERY, || async {
+        describe(&api, project, "there is room").await.then_some(())
+    })
+    .await;
+    api.post("/auth/login", &login).await.expect(200);
+    repository.write("index.html", b"two");
+    let _commit = repository.commit("two");
+    let build = api.build(project, "web", &repository.file_url()).await;
+    let request =
+        json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
+    api.deploy(&request).await;
+    until("the new revision to be served", RECOVERY, || async {
+        let answer = api.visit(&url, "/").await.ok()?;
+        (answer.text == "two").then_some(())
+    })
+    .await;
+}
