@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::backup::{self, BackupArgs, RestoreArgs};
 use crate::client::{self, args::ClientCommand};
 use crate::platform;
 
@@ -30,6 +31,10 @@ enum Command {
     Runner(RunnerArgs),
     /// Create the platform's keys where they are missing.
     Keys(KeysArgs),
+    /// Back a platform's data folder up, also while it runs.
+    Backup(BackupArgs),
+    /// Make a data folder of a backup.
+    Restore(RestoreArgs),
     /// Compile a WebAssembly component to native code.
     #[command(hide = true)]
     Compile(CompileArgs),
@@ -324,6 +329,8 @@ impl Cli {
             Command::Sidecar(args) => platform::standalone::run(args, json),
             Command::Runner(args) => platform::runner::run(args),
             Command::Keys(args) => platform::keys::run(&args, json),
+            Command::Backup(args) => backup::run_backup(&args, json),
+            Command::Restore(args) => backup::run_restore(&args, json),
             Command::Compile(args) => return platform::compile::run_child(&args),
             Command::Tenants(args) => platform::tenants::process::run(&args),
             Command::SandboxInit { args } => return platform::runner::run_sandbox_init(&args),

@@ -1,8 +1,10 @@
 //! `nokube`: the platform on one machine, and the command line of its users.
 //!
-//! `args` says what there is; `client` talks to a platform; `platform` is one.
+//! `args` says what there is; `client` talks to a platform; `platform` is one; `backup` keeps what
+//! one has.
 
 mod args;
+mod backup;
 mod client;
 mod platform;
 

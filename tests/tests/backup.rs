@@ -1,0 +1,213 @@
+//! A backup of a platform that is being written to, restored elsewhere.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nokube_tests::api::Api;
+use nokube_tests::platform::{Platform, nokube};
+use nokube_tests::repository::Repository;
+use nokube_tests::wait::until;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const RECOVERY: Duration = Duration::from_secs(60);
+const WRITERS: usize = 4;
+
+fn backup(data: &Path, file: &Path) -> Output {
+    let mut command = Command::new(nokube());
+    command.args(["--json", "backup"]).arg(file);
+    command.arg("--data-dir").arg(data);
+    command.output().expect("nokube runs")
+}
+
+fn restore(file: &Path, data: &Path) -> Output {
+    let mut command = Command::new(nokube());
+    command.args(["--json", "restore"]).arg(file);
+    command.arg("--data-dir").arg(data);
+    command.output().expect("nokube runs")
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Changes a project's description until told to stop; gives the last number that was acknowledged.
+async fn write_on(api: Api, project: i64, stop: Arc<AtomicBool>) -> u64 {
+    let mut acknowledged = 0;
+    for n in 1.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let request = api.request(Method::PATCH, &format!("/projects/{project}"));
+        let answer = api
+            .try_send(request.json(&json!({ "description": n.to_string() })))
+            .await;
+        if answer.is_ok_and(|answer| answer.status.is_success()) {
+            acknowledged = n;
+        }
+    }
+    acknowledged
+}
+
+async fn description(api: &Api, project: i64) -> u64 {
+    let shown = api.get(&format!("/projects/{project}")).await.expect(200);
+    let text = shown["description"].as_str().unwrap_or("0");
+    text.parse().expect("a number")
+}
+
+async fn serves(api: &Api, url: &str, text: &str) {
+    until(&format!("{url} to serve {text:?}"), RECOVERY, || async {
+        let answer = api.visit(url, "/").await.ok()?;
+        (answer.text == text).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
+    let mut platform = Platform::start();
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let mut projects = Vec::new();
+    for n in 0..WRITERS {
+        projects.push(api.create_project(&format!("p{n}")).await);
+    }
+    let repository = Repository::of_files("site", &[("index.html", b"kept")]);
+    let build = api.build(projects[0], "web", &repository.file_url()).await;
+    let request = json!({
+        "project_id": projects[0], "service_name": "web", "build_id": build["build_id"],
+        "secrets": { "API_KEY": "sealed" },
+    });
+    let deployment = api.deploy(&request).await;
+    let url = deployment["access_url"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = projects
+        .iter()
+        .map(|id| tokio::spawn(write_on(api.clone(), *id, Arc::clone(&stop))))
+        .collect();
+    let written = async || {
+        let mut all = Vec::new();
+        for id in &projects {
+            all.push(description(&api, *id).await);
+        }
+        all
+    };
+    until("every writer to have written", RECOVERY, async || {
+        written().await.iter().all(|n| *n > 3).then_some(())
+    })
+    .await;
+    // What a reader sees was acknowledged, or could be.
+    let before = written().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("nokube.tar.gz");
+    let (data, to) = (platform.data_dir().join("data"), file.clone());
+    let made = tokio::task::spawn_blocking(move || backup(&data, &to))
+        .await
+        .expect("the backup runs");
+    assert!(made.status.success(), "{}", text(&made));
+    stop.store(true, Ordering::SeqCst);
+    for writer in writers {
+        assert!(writer.await.expect("a writer") > 0);
+    }
+    platform.kill();
+
+    let again = Platform::start_of_backup(&file);
+    let api = again.api();
+    let login = json!({ "username": "ada", "password": "correct horse ada" });
+    let session = api.post("/auth/login", &login).await.expect(200);
+    let api = api.with_token(session["access_token"].as_str().expect("a token"));
+    for (id, least) in projects.iter().zip(before) {
+        let there = description(&api, *id).await;
+        assert!(there >= least, "{there} of {least} in project {id}");
+    }
+    // Its address has the new platform's port.
+    let id = deployment["deployment_id"].as_str().expect("an id");
+    let running = api.wait_until_running(id, 1).await;
+    assert_eq!(running["secret_names"], json!(["API_KEY"]));
+    assert_ne!(running["access_url"], Value::Null);
+    serves(&api, running["access_url"].as_str().unwrap_or(&url), "kept").await;
+    // What is built and deployed goes on as ever.
+    repository.write("index.html", b"new");
+    let _commit = repository.commit("new");
+    let build = api.build(projects[0], "web", &repository.file_url()).await;
+    let request =
+        json!({ "project_id": projects[0], "service_name": "web", "build_id": build["build_id"] });
+    let newer = api.deploy(&request).await;
+    serves(
+        &api,
+        newer["access_url"].as_str().expect("an address"),
+        "new",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_private_and_never_over_something_else() {
+    let mut platform = Platform::start();
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    api.create_project("shop").await;
+    // A stopped platform can be backed up as well.
+    platform.kill();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("nokube.tar.gz");
+    let data = platform.data_dir().join("data");
+    let made = backup(&data, &file);
+    assert!(made.status.success(), "{}", text(&made));
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&file).expect("the backup").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(
+        !backup(&data, &file).status.success(),
+        "it is there already"
+    );
+    assert!(!restore(&file, &data).status.success(), "that has data");
+
+    let bytes = std::fs::read(&file).expect("the backup");
+    let damaged = folder.path().join("damaged.tar.gz");
+    let to = folder.path().join("restored");
+    for at in [20, bytes.len() / 3, bytes.len() / 2, bytes.len() - 6] {
+        let mut copy = bytes.clone();
+        copy[at] ^= 0x10;
+        std::fs::write(&damaged, copy).expect("a copy");
+        let refused = restore(&damaged, &to);
+        assert!(
+            !refused.status.success(),
+            "a wrong byte at {at} was not found"
+        );
+        assert!(!to.exists(), "nothing is left: {}", text(&refused));
+    }
+    std::fs::write(&damaged, &bytes[..bytes.len() - 100]).expect("a copy");
+    assert!(
+        !restore(&damaged, &to).status.success(),
+        "a part is no backup"
+    );
+    assert!(!to.exists());
+
+    std::fs::create_dir(&to).expect("an empty folder");
+    let restored = restore(&file, &to);
+    assert!(restored.status.success(), "{}", text(&restored));
+    assert!(to.join("db/platform.db").is_file());
+    let left: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("the folder")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with('.'))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
