@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
-use crate::{bench, build, check, keys, test, tidy, toolchain, up};
+use crate::{bench, build, check, fixture, keys, test, tidy, toolchain, up};
 
 /// The commands of a NoKube checkout.
 #[derive(Debug, Parser)]
@@ -41,6 +41,8 @@ enum Command {
         #[arg(long)]
         everything: bool,
     },
+    /// Keeps what this version leaves behind, for later versions to be tried on
+    Fixture,
     /// Formatting, lints, tidy and dependencies
     Check,
     /// Measures the platform
@@ -83,6 +85,7 @@ impl Arguments {
                 filters,
                 everything,
             } => test::run(&layout, &filters, everything),
+            Command::Fixture => fixture::run(&layout),
             Command::Check => check::run(&layout),
             Command::Bench { arguments } => bench::run(&layout, &arguments),
             Command::Tidy => tidy::run(&layout),

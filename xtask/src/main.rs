@@ -9,6 +9,7 @@ mod args;
 mod bench;
 mod build;
 mod check;
+mod fixture;
 mod keys;
 mod layout;
 mod machine;

@@ -6,6 +6,7 @@
 mod arrows;
 mod documents;
 mod places;
+mod released;
 mod source;
 mod sql;
 mod unused;
@@ -45,6 +46,7 @@ pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
         arrows::check,
         documents::check,
         places::check,
+        released::check,
         source::check,
         sql::check,
         unused::check,

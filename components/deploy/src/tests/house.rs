@@ -46,7 +46,7 @@ fn over_any_history_what_runs_and_what_can_be_rolled_back_to_stays() {
     scene.app.set("keep_revisions", "4");
     let mut dice = Dice::new(11);
     let id = scene.running();
-    let mut newest = 1;
+    let mut newest: u64 = 1;
     let mut settled = 1;
     for step in 0..300 {
         // Sometimes nothing comes up for a while: what ran last has to stay all that time.
