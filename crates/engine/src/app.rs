@@ -253,13 +253,11 @@ impl App {
     ) -> Result<Response<Body>, Failure> {
         let shared = &component.shared;
         let limit_bytes = shared.limits.request_body_bytes;
-        if body::declared_length(&request).is_some_and(|length| length > limit_bytes) {
-            return Err(Failure::BodyTooLarge { limit_bytes });
-        }
+        let announced = body::Announced::of(&request);
         let in_flight = self.flights.begin();
         let (parts, body) = request.into_parts();
         // A chained request's body is written by a guest that may want an answer's head first.
-        let body = if depth == ChainDepth(0) {
+        let body = if depth == ChainDepth(0) && announced.comes_ahead(limit_bytes) {
             body::ahead(body).await?
         } else {
             body
@@ -272,7 +270,7 @@ impl App {
         }
         let place = Place::new(permit, in_flight, self.engine.ticker().busy());
         let state = Arc::new(RequestState::new(id.to_owned(), depth, place));
-        let request = request.map(|body| body::bounded(body, limit_bytes, &state));
+        let request = request.map(|body| body::bounded(body, announced, limit_bytes, &state));
         let is_head = request.method() == Method::HEAD;
         let waiting = answer::CancelOnDrop::new(Arc::clone(&state));
         let result = component.handler.handle(Arc::clone(&state), request).await;

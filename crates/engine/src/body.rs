@@ -24,10 +24,37 @@ const AHEAD_BYTES: usize = 16 << 10;
 /// How long a client may send nothing in the middle of a body.
 const STALL: Duration = Duration::from_secs(10);
 
-/// What the `Content-Length` field says, if it does.
-pub(crate) fn declared_length(request: &Request<Body>) -> Option<u64> {
-    let length = request.headers().get(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
+/// What a request's head says about its body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Announced {
+    /// `Content-Length`; none for a chunked body.
+    length: Option<u64>,
+    /// The client sends it when asked to, not before (`Expect: 100-continue`, RFC 9110, section 10.1.1).
+    held_back: bool,
+}
+
+impl Announced {
+    pub(crate) fn of(request: &Request<Body>) -> Self {
+        let text = |name| request.headers().get(name)?.to_str().ok();
+        Self {
+            length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            held_back: text(header::EXPECT)
+                .is_some_and(|expected| expected.eq_ignore_ascii_case("100-continue")),
+        }
+    }
+
+    fn exceeds(self, limit: u64) -> bool {
+        self.length.is_some_and(|length| length > limit)
+    }
+
+    /// Whether the beginning of the body is to be taken in [`ahead`]. Not of one that can't be read anyway, nor of a
+    /// large one that its client holds back: the guest may answer without it, and only reading asks for it.
+    pub(crate) fn comes_ahead(self, limit: u64) -> bool {
+        let small = self
+            .length
+            .is_some_and(|length| length <= AHEAD_BYTES as u64);
+        !self.exceeds(limit) && (small || !self.held_back)
+    }
 }
 
 /// Takes in the beginning of `body`: all of a small one.
@@ -96,15 +123,21 @@ impl HttpBody for Ahead {
     }
 }
 
-/// `body`, failing once it is longer than `limit` bytes or nothing comes for too long.
-pub(crate) fn bounded(body: Body, limit: u64, state: &Arc<RequestState>) -> Body {
+/// `body`, failing once it is longer than `limit` bytes or nothing comes for too long. One that was announced to be
+/// longer fails at the first read: a guest that does not read it can still answer, such as with a redirection.
+pub(crate) fn bounded(
+    body: Body,
+    announced: Announced,
+    limit: u64,
+    state: &Arc<RequestState>,
+) -> Body {
     if body.is_end_stream() {
         return body;
     }
     let state = Arc::clone(state);
     Bounded {
         body,
-        left: limit,
+        left: (!announced.exceeds(limit)).then_some(limit),
         limit,
         stalled: None,
         state,
@@ -114,11 +147,22 @@ pub(crate) fn bounded(body: Body, limit: u64, state: &Arc<RequestState>) -> Body
 
 struct Bounded {
     body: Body,
-    left: u64,
+    /// Bytes that may still come. None: too many are known to come.
+    left: Option<u64>,
     limit: u64,
     /// Runs while a read waits.
     stalled: Option<Pin<Box<Sleep>>>,
     state: Arc<RequestState>,
+}
+
+impl Bounded {
+    fn too_large(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.left = None;
+        self.state.fail(Failure::BodyTooLarge {
+            limit_bytes: self.limit,
+        });
+        Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(self.limit)))))
+    }
 }
 
 impl HttpBody for Bounded {
@@ -129,6 +173,9 @@ impl HttpBody for Bounded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(left) = self.left else {
+            return self.too_large();
+        };
         let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
             let timer = self
                 .stalled
@@ -141,13 +188,10 @@ impl HttpBody for Bounded {
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
         {
-            let Some(left) = self.left.checked_sub(data.len() as u64) else {
-                self.state.fail(Failure::BodyTooLarge {
-                    limit_bytes: self.limit,
-                });
-                return Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(self.limit)))));
+            let Some(left) = left.checked_sub(data.len() as u64) else {
+                return self.too_large();
             };
-            self.left = left;
+            self.left = Some(left);
         }
         Poll::Ready(polled)
     }

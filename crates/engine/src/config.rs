@@ -115,7 +115,8 @@ pub struct Limits {
     pub wall_ms: u64,
     /// Milliseconds of computing per request.
     pub cpu_ms: u64,
-    /// Bytes of a request's body.
+    /// Bytes of a request's body that a guest can read. Longer ones are 413 as soon as it tries; a guest that does
+    /// not read may answer them.
     pub request_body_bytes: u64,
     /// Requests served at once.
     pub concurrency: u32,

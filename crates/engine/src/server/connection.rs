@@ -6,14 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Request};
-use http_body_util::BodyExt;
+use http::{HeaderMap, HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
+use super::rest::Rest;
 use super::stream::{Socket, Stream};
 use super::{CLIENT_ADDR, CLIENT_SCHEME, Handler, Peer, ServerOptions};
 use crate::request::{Client, strip_spin_headers};
@@ -32,8 +32,13 @@ pub(super) async fn serve<H: Handler>(
             let headers = request.headers_mut();
             let client = client_of(headers, peer);
             strip_spin_headers(headers);
-            let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-            Ok::<_, Infallible>(handler.handle(request, client).await)
+            let (request, rest) = Rest::of(request);
+            let mut response = handler.handle(request, client).await;
+            if rest.is_some_and(|rest| rest.is_unread()) {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()

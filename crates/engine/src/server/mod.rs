@@ -4,6 +4,7 @@
 //! whether the request is for somebody else.
 
 mod connection;
+mod rest;
 mod stream;
 
 use std::future::Future;

@@ -161,6 +161,57 @@ async fn a_body_that_is_too_large_is_refused_before_and_while_it_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_does_not_read_a_body_may_answer_one_of_any_size() {
+    let mut stage = Stage::new("unread");
+    stage.config.limits.request_body_bytes = 1_000;
+    let served = stage.serve().await;
+    let mut stream = TcpStream::connect(served.addr).await.expect("a connection");
+    let size = 9 << 20;
+    let head = format!("POST /ok HTTP/1.1\r\nhost: unread.test\r\ncontent-length: {size}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    stream
+        .write_all(&vec![b'x'; size])
+        .await
+        .expect("the whole body is taken");
+    let reply = Reply::read(&mut stream).await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, "ok"));
+    assert!(reply.complete);
+    assert_eq!(reply.header("connection"), Some("close"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_held_back_is_asked_for_when_it_is_read() {
+    let served = Stage::new("expecting").serve().await;
+    let request = |path: &str| {
+        let size = 1 << 20;
+        let head = format!("POST {path} HTTP/1.1\r\nhost: expecting.test\r\n");
+        format!("{head}content-length: {size}\r\nexpect: 100-continue\r\n\r\n")
+    };
+    // The connection ends with the answer: nothing was sent, and nothing was asked for.
+    let reply = exchange(served.addr, request("/ok").as_bytes()).await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, "ok"));
+    assert_eq!(reply.header("connection"), Some("close"));
+
+    let mut stream = TcpStream::connect(served.addr).await.expect("a connection");
+    let echo = request("/echo");
+    stream.write_all(echo.as_bytes()).await.expect("sent");
+    let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut bytes = vec![0; go_on.len()];
+    stream.read_exact(&mut bytes).await.expect("asked for");
+    assert_eq!(bytes, go_on, "{}", String::from_utf8_lossy(&bytes));
+    stream.write_all(&vec![b'x'; 1 << 20]).await.expect("sent");
+    let again = "GET /ok HTTP/1.1\r\nhost: expecting.test\r\nconnection: close\r\n\r\n";
+    stream.write_all(again.as_bytes()).await.expect("sent");
+    let reply = Reply::read(&mut stream).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(reply.body.contains(r#""body_bytes":1048576"#), "{reply:?}");
+    assert!(
+        reply.body.ends_with("ok"),
+        "the connection is kept: {reply:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_still_sends_a_refused_body_gets_the_answer() {
     let served = Stage::new("lingering").serve().await;
     let mut stream = TcpStream::connect(served.addr).await.expect("a connection");

@@ -1,0 +1,83 @@
+//! Sources that are uploaded as the README does it with curl: one `POST` of an archive, which the platform sends on
+//! to the blob store without having taken it in.
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use nokube_tests::api::Api;
+use nokube_tests::platform::Platform;
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// More than any body that the platform's own functions read.
+const PHOTO_BYTES: usize = 9 << 20;
+
+/// A site with a large file, as `tar cz .` packs it.
+fn archive() -> Vec<u8> {
+    let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::none()));
+    let photo = vec![7; PHOTO_BYTES];
+    for (name, content) in [
+        ("./index.html", b"large".as_slice()),
+        ("./photo.bin", &photo),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive
+            .append_data(&mut header, name, content)
+            .expect("packed in memory");
+    }
+    let gzip = archive.into_inner().expect("packed in memory");
+    gzip.finish().expect("packed in memory")
+}
+
+/// What is answered to an upload's head alone, by a client that waits to be asked for the body.
+async fn answer_to_the_head(api: &Api, path: &str) -> String {
+    let address = api.url().trim_start_matches("http://");
+    let token = api.token().expect("signed in");
+    let head = format!(
+        "POST /api/v1{path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/gzip\r\ncontent-length: {PHOTO_BYTES}\r\nexpect: 100-continue\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered");
+    answer.to_ascii_lowercase()
+}
+
+#[tokio::test]
+async fn a_source_larger_than_any_other_body_is_sent_on_built_and_served() {
+    let platform = Platform::start();
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let project = api.create_project("shop").await;
+    let path = format!("/builds/upload?project_id={project}&service_name=web");
+
+    let answer = answer_to_the_head(&api, &path).await;
+    assert!(answer.starts_with("http/1.1 307 "), "{answer}");
+    for part in ["/blobs/", "\r\nconnection: close\r\n"] {
+        assert!(answer.contains(part), "{part} is missing: {answer}");
+    }
+
+    let archive = archive();
+    assert!(archive.len() > PHOTO_BYTES);
+    let request = api
+        .request(Method::POST, &path)
+        .header("content-type", "application/gzip")
+        .body(archive);
+    let build = api.send(request).await.expect(202);
+    let id = build["build_id"].as_str().expect("a build has an id");
+    let build = api.wait_for_build(id).await;
+    assert_eq!(build["status"], "success", "{}", api.build_log(id).await);
+    let deployed = api
+        .deploy(&json!({ "project_id": project, "service_name": "web", "build_id": id }))
+        .await;
+    let url = deployed["access_url"].as_str().expect("an address");
+    assert_eq!(api.visit(url, "/").await.expect("it answers").text, "large");
+    let photo = api.visit(url, "/photo.bin").await.expect("it answers");
+    assert_eq!(photo.text.len(), PHOTO_BYTES);
+}
