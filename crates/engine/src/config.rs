@@ -31,7 +31,7 @@ pub struct AppConfig {
     /// Values of variables, above the defaults in `locked`.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
-    /// Environment of every component, below what its own manifest sets.
+    /// Environment of every component, above what its own manifest sets.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
     /// Database files by label. A label that is not here does not exist for this application.

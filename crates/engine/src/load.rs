@@ -317,8 +317,9 @@ impl<'a> Loader<'a> {
         let config = self.config;
         let limits = config.limits_of(&part.id).clone();
         let files = &config.components[&part.id];
-        let mut environment = config.environment.clone();
-        environment.extend(part.component.env.clone());
+        // What is configured for a deployment wins over what its author wrote, as with Spin's `--env`.
+        let mut environment = part.component.env.clone();
+        environment.extend(config.environment.clone());
         let outbound_limits = if config.trusted {
             outbound_http::Limits::platform()
         } else {

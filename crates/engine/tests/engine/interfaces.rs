@@ -8,18 +8,18 @@ use serde_json::json;
 use crate::support::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_component_has_its_own_environment_and_nothing_of_the_process() {
+async fn a_component_has_its_own_environment_below_the_configured_one_and_nothing_of_the_process() {
     let mut stage = Stage::new("env");
     stage.config.environment = BTreeMap::from([
         ("BOTH".to_owned(), "config".to_owned()),
         ("ONE".to_owned(), "1".to_owned()),
     ]);
     stage.config.locked.components[0].env =
-        BTreeMap::from([("BOTH".to_owned(), "manifest".to_owned())]);
+        BTreeMap::from(["BOTH", "TWO"].map(|name| (name.to_owned(), "manifest".to_owned())));
     let served = stage.serve().await;
     assert_eq!(
         served.get("/env").await.json(),
-        json!({ "BOTH": "manifest", "ONE": "1" })
+        json!({ "BOTH": "config", "ONE": "1", "TWO": "manifest" })
     );
 }
 
