@@ -8,7 +8,7 @@ use nokube_tests::guests::probe;
 use nokube_tests::platform::Platform;
 use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Far above what a healthy request takes on a busy two-core machine, far below the limits under test.
 const ON_TIME: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ async fn stage() -> Stage {
     let good = Repository::of_files("good", &[("index.html", b"good")]);
     let bad = deploy(&api, project, "bad", &bad).await;
     let good = deploy(&api, project, "good", &good).await;
-    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
     Stage {
         _platform: platform,
         bad: text(&bad["access_url"]),
@@ -48,12 +48,7 @@ async fn stage() -> Stage {
     }
 }
 
-async fn deploy(
-    api: &Api,
-    project: i64,
-    service: &str,
-    repository: &Repository,
-) -> serde_json::Value {
+async fn deploy(api: &Api, project: i64, service: &str, repository: &Repository) -> Value {
     let build = api.build(project, service, &repository.file_url()).await;
     api.deploy(
         &json!({ "project_id": project, "service_name": service, "build_id": build["build_id"] }),
@@ -62,14 +57,15 @@ async fn deploy(
 }
 
 /// Sends six bad requests at once, watches that others are served on time meanwhile, and finds the
-/// reason in the log.
+/// reason in the log, with the id that the answer has.
 async fn misbehaves(path: &'static str, reason: &str) {
     let stage = stage().await;
-    costs_only_its_own_request(&stage, path).await;
-    stage.logged(reason).await;
+    let ids = costs_only_its_own_request(&stage, path).await;
+    stage.logged(reason, &ids).await;
 }
 
-async fn costs_only_its_own_request(stage: &Stage, path: &'static str) {
+/// Gives the ids of the bad requests.
+async fn costs_only_its_own_request(stage: &Stage, path: &'static str) -> Vec<Value> {
     assert_eq!(
         stage
             .api
@@ -82,11 +78,7 @@ async fn costs_only_its_own_request(stage: &Stage, path: &'static str) {
     let bad: Vec<_> = (0..6)
         .map(|_| {
             let (api, url) = (stage.api.clone(), stage.bad.clone());
-            tokio::spawn(async move {
-                api.visit(&url, path)
-                    .await
-                    .map(|answer| answer.status.as_u16())
-            })
+            tokio::spawn(async move { api.visit(&url, path).await })
         })
         .collect();
     while !bad.iter().all(tokio::task::JoinHandle::is_finished) {
@@ -107,12 +99,14 @@ async fn costs_only_its_own_request(stage: &Stage, path: &'static str) {
             began.elapsed()
         );
     }
+    let mut ids = Vec::new();
     for request in bad {
-        let status = request
+        let answer = request
             .await
             .expect("no panic")
             .expect("an answer, not a broken connection");
-        assert!((500..600).contains(&status), "{path}: {status}");
+        assert!(answer.status.is_server_error(), "{path}: {answer:?}");
+        ids.push(answer.json()["request_id"].clone());
     }
     assert_eq!(
         stage
@@ -124,18 +118,26 @@ async fn costs_only_its_own_request(stage: &Stage, path: &'static str) {
         200,
         "the next request is served"
     );
+    ids
 }
 
 impl Stage {
-    /// Waits until the bad application's log says `reason`.
-    async fn logged(&self, reason: &str) {
+    /// Waits until the bad application's log says `reason` for one of these requests.
+    async fn logged(&self, reason: &str, ids: &[Value]) {
         let path = format!("/deployments/{}/logs", self.bad_id);
+        let explains = |line: &Value| {
+            let text = line["text"].as_str().unwrap_or_default();
+            text.contains(reason)
+                && line["component"] == "probe"
+                && ids.contains(&line["request_id"])
+        };
         until(
             &format!("{reason:?} in the log"),
             Duration::from_secs(10),
             || async {
-                let log = self.api.get(&path).await.text;
-                log.contains(reason).then_some(())
+                let log = self.api.get(&path).await.expect(200);
+                let lines = log["lines"].as_array().expect("lines");
+                lines.iter().any(explains).then_some(())
             },
         )
         .await;
@@ -154,14 +156,19 @@ async fn an_endless_loop_costs_only_its_own_request() {
     // Six loops share what is left of the machine and may all meet the 30 s of the time limit first. One alone has a
     // sixth of that to go until the 5 s of the CPU limit.
     let began = Instant::now();
-    let alone = stage.api.visit(&stage.bad, "/loop").await;
-    assert_eq!(alone.expect("an answer").status, 504);
+    let alone = stage
+        .api
+        .visit(&stage.bad, "/loop")
+        .await
+        .expect("an answer");
+    assert_eq!(alone.status, 504);
     assert!(
         began.elapsed() < TIME_LIMIT,
         "it was ended after {:?}, by another limit",
         began.elapsed()
     );
-    stage.logged("CPU limit reached").await;
+    let id = alone.json()["request_id"].clone();
+    stage.logged("CPU limit reached", &[id]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,7 +63,10 @@ impl Sidecar {
                 (200, json!({ "apps": apps }))
             }
             ("GET", path) if path.ends_with("/logs") => {
-                let line = json!({ "n": 1, "time": "2027-01-15T08:00:00.000Z", "stream": "stdout", "text": "Hello" });
+                let line = json!({
+                    "n": 1, "time": "2027-01-15T08:00:00.000Z", "stream": "stdout",
+                    "component": "front", "request_id": "r-1", "text": "Hello",
+                });
                 let is_wanted = !query.contains("cursor=") && !query.contains("q=other");
                 let lines: Vec<Value> = is_wanted.then_some(line).into_iter().collect();
                 (

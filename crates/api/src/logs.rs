@@ -23,6 +23,12 @@ pub struct LogLine {
     pub time: String,
     /// Where it came from.
     pub stream: LogStream,
+    /// The component of the application that wrote it or that it is about; builds have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// The request it belongs to, as `X-Request-Id` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// Its text without a line end, at most 16 KiB.
     pub text: String,
 }

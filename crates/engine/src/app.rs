@@ -269,7 +269,7 @@ impl App {
             return Err(Failure::Start(reasons.join("; ")));
         }
         let place = Place::new(permit, in_flight, self.engine.ticker().busy());
-        let state = Arc::new(RequestState::new(id.to_owned(), depth, place));
+        let state = Arc::new(RequestState::new(id.into(), depth, place));
         let request = request.map(|body| body::bounded(body, announced, limit_bytes, &state));
         let is_head = request.method() == Method::HEAD;
         let waiting = answer::CancelOnDrop::new(Arc::clone(&state));

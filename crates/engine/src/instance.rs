@@ -21,7 +21,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::component::ComponentShared;
 use crate::failure::Failure;
 use crate::host::key_value::{self, KeyValueState};
-use crate::host::outbound_http::OutboundHttpState;
+use crate::host::outbound_http::{Origin, OutboundHttpState};
 use crate::host::sqlite::{self, SqliteState};
 use crate::host::variables::{self, VariablesState};
 use crate::logs::{GuestPipe, Stream};
@@ -292,7 +292,10 @@ impl WorkerState for Work {
         request.start();
         let state = store.data_mut();
         state.meter.reset();
-        state.outbound.set_depth(request.depth);
+        state.outbound.set_origin(Origin {
+            request_id: Some(Arc::clone(&request.id)),
+            depth: request.depth,
+        });
         state.bounds.refused = false;
         self.current.replace(Some(request));
         // Time-outs are `Expiration`'s: this future is polled inside the guest's event loop, which a busy guest

@@ -398,7 +398,7 @@ struct ComponentLog {
 }
 
 impl LogSink for ComponentLog {
-    fn system(&self, text: &str) {
-        self.log.system(Some(&self.component), None, text);
+    fn system(&self, request_id: Option<&str>, text: &str) {
+        self.log.system(Some(&self.component), request_id, text);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Whoever works for it holds it: the caller until the answer's last byte is sent, the worker until the guest has
 /// returned. When both let go, its place in the component's queue is free again.
 pub(crate) struct RequestState {
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     /// How many services called each other to get here.
     pub(crate) depth: ChainDepth,
     failure: OnceLock<Failure>,
@@ -55,7 +55,7 @@ impl Place {
 }
 
 impl RequestState {
-    pub(crate) fn new(id: String, depth: ChainDepth, place: Place) -> Self {
+    pub(crate) fn new(id: Arc<str>, depth: ChainDepth, place: Place) -> Self {
         Self {
             id,
             depth,
@@ -144,8 +144,8 @@ impl Current {
             .clone()
     }
 
-    pub(crate) fn request_id(&self) -> Option<String> {
-        self.get().map(|request| request.id.clone())
+    pub(crate) fn request_id(&self) -> Option<Arc<str>> {
+        self.get().map(|request| Arc::clone(&request.id))
     }
 
     pub(crate) fn replace(&self, request: Option<Arc<RequestState>>) -> Option<Arc<RequestState>> {

@@ -121,6 +121,8 @@ pub(crate) async fn log_read(
                 "stderr" => LogStream::Stderr,
                 _ => LogStream::System,
             },
+            component: None,
+            request_id: None,
             text: row.line,
         })
         .collect())

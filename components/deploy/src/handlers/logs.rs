@@ -124,6 +124,7 @@ struct Place {
     id: DeploymentId,
     cursor: Option<String>,
     tail: Option<u32>,
+    /// A part of the text, in whatever case, or the id of a request.
     contains: Option<String>,
     since: Option<Timestamp>,
     limit: u32,

@@ -12,6 +12,13 @@ fn a_log_comes_from_the_target() {
         (&page["lines"][0]["text"], &page["cursor"]),
         (&json!("Hello"), &json!("c1"))
     );
+    assert_eq!(
+        (
+            &page["lines"][0]["component"],
+            &page["lines"][0]["request_id"]
+        ),
+        (&json!("front"), &json!("r-1"))
+    );
     scene
         .get(&format!("{path}?cursor=a%26limit%3D9"))
         .expect(200);

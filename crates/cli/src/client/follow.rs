@@ -1,5 +1,6 @@
 //! Logs: of builds and of deployments, once or followed.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nokube_domain::Timestamp;
@@ -36,10 +37,12 @@ pub(crate) async fn logs(
         }
     };
     let mut log = LogCursor::with(path, beginning(args));
+    let mut components = Components::default();
     loop {
         let page = log.next(client).await?;
+        components.note(&page.lines);
         for line in &page.lines {
-            output.log_line(line);
+            output.log_line(line, components.label(line));
         }
         if page.complete || (!args.follow && page.at_end) {
             return Ok(());
@@ -85,6 +88,21 @@ fn since_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         Some(ago_ms) => Ok(now.plus_millis(-ago_ms)),
         None => Timestamp::parse(text)
             .map_err(|fault| format!("{fault}, or how long ago, such as 30s, 10m, 2h or 1d")),
+    }
+}
+
+/// The components that a log has lines of. Which one a line is of is worth telling when there are several.
+#[derive(Default)]
+struct Components(BTreeSet<String>);
+
+impl Components {
+    fn note(&mut self, lines: &[Value]) {
+        let named = lines.iter().filter_map(|line| line["component"].as_str());
+        self.0.extend(named.map(str::to_owned));
+    }
+
+    fn label<'a>(&self, line: &'a Value) -> Option<&'a str> {
+        line["component"].as_str().filter(|_| self.0.len() > 1)
     }
 }
 
@@ -146,6 +164,8 @@ impl LogCursor {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -174,5 +194,16 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn components_are_named_once_there_are_several() {
+        let lines = ["front", "front", "back"].map(|name| json!({ "component": name }));
+        let mut components = Components::default();
+        components.note(&lines[..2]);
+        assert_eq!(components.label(&lines[0]), None);
+        components.note(&lines[2..]);
+        assert_eq!(components.label(&lines[0]), Some("front"));
+        assert_eq!(components.label(&json!({ "text": "built" })), None);
     }
 }

@@ -43,12 +43,12 @@ impl Output {
         }
     }
 
-    /// One line of a log: a JSON object per line, or its text.
-    pub(crate) fn log_line(self, line: &Value) {
+    /// One line of a log: a JSON object per line, or its text, with the component's name in front if it is to be told.
+    pub(crate) fn log_line(self, line: &Value, component: Option<&str>) {
         if self.json {
             println!("{line}");
         } else {
-            println!("{}", plain(line["text"].as_str().unwrap_or_default()));
+            println!("{}", log_text(line, component));
         }
     }
 
@@ -71,6 +71,19 @@ impl Output {
             eprintln!("error: {error:#}");
         }
     }
+}
+
+/// A line of a log for people. What the platform itself says about a request names it, as its answer did.
+fn log_text(line: &Value, component: Option<&str>) -> String {
+    let mut text = component.map_or_else(String::new, |component| format!("[{component}] "));
+    text.push_str(line["text"].as_str().unwrap_or_default());
+    if let ("system", Some(id)) = (
+        line["stream"].as_str().unwrap_or_default(),
+        line["request_id"].as_str(),
+    ) {
+        text.push_str(&format!(" (request {id})"));
+    }
+    plain(&text)
 }
 
 /// Text without control characters: a log line must not be able to drive the terminal.
@@ -139,6 +152,15 @@ mod tests {
             table(&rows, &[("A", "a"), ("B", "b")]),
             "A           B\nlong value  1\nx           -"
         );
+    }
+
+    #[test]
+    fn a_line_of_a_log_names_its_component_and_what_failed_its_request() {
+        let printed = json!({ "stream": "stdout", "text": "hello", "request_id": "r-1" });
+        assert_eq!(log_text(&printed, None), "hello");
+        assert_eq!(log_text(&printed, Some("front")), "[front] hello");
+        let failed = json!({ "stream": "system", "text": "it trapped", "request_id": "r-1" });
+        assert_eq!(log_text(&failed, None), "it trapped (request r-1)");
     }
 
     #[test]

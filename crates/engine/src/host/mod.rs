@@ -22,6 +22,6 @@ pub use self::grants::Grants;
 ///
 /// Called from any thread, also while a request is being served: an implementation must not block.
 pub trait LogSink: Send + Sync {
-    /// Adds one remark, without a newline at its end.
-    fn system(&self, text: &str);
+    /// Adds one remark, without a newline at its end, about the request with this id if it is about one.
+    fn system(&self, request_id: Option<&str>, text: &str);
 }

@@ -38,7 +38,7 @@ pub struct Query<'a> {
     pub tail: Option<u64>,
     /// Only lines written then or later, in milliseconds since 1970.
     pub since_ms: Option<i64>,
-    /// Only lines whose text contains this, in whatever case.
+    /// Only lines whose text contains this, in whatever case, or that belong to the request of this id.
     pub contains: Option<&'a str>,
     /// At most so many lines.
     pub limit: usize,
@@ -175,10 +175,11 @@ impl Reader {
         let late_enough = self
             .since_ms
             .is_none_or(|since| written_at_ms(line).is_some_and(|time| time >= since));
-        let text_fits = self
-            .contains
-            .as_ref()
-            .is_none_or(|wanted| line.text.to_lowercase().contains(wanted));
+        let text_fits = self.contains.as_ref().is_none_or(|wanted| {
+            let id = line.request_id.as_deref();
+            line.text.to_lowercase().contains(wanted)
+                || id.is_some_and(|id| id.eq_ignore_ascii_case(wanted))
+        });
         late_enough && text_fits
     }
 }

@@ -73,8 +73,27 @@ async fn components_that_call_themselves_without_end_are_stopped() {
 async fn this_machine_is_out_of_reach_whatever_the_manifest_says() {
     let served = pair(json!(["http://*:*"])).await;
     let url = format!("/fetch?http://{}/ok", served.addr);
-    assert_eq!(served.get(&url).await.status, 502);
-    served.logged("127.0.0.1").await;
+    let reply = served.get_with(&url, "x-request-id: outwards\r\n").await;
+    assert_eq!(reply.status, 502);
+    let line = served.logged("127.0.0.1").await;
+    assert_eq!(line.request_id.as_deref(), Some("outwards"));
+    assert_eq!(line.component.as_deref(), Some("front"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_request_causes_within_the_application_has_its_id() {
+    let served = pair(json!(["http://*.spin.internal", "http://self"])).await;
+    for path in [
+        "/fetch?http://back.spin.internal/print",
+        "/fetch?http://back.spin.internal/fetch?http://self.alt/print",
+    ] {
+        let id = format!("id-{}", path.len());
+        let header = format!("x-request-id: {id}\r\n");
+        assert_eq!(served.get_with(path, &header).await.status, 200);
+        let lines = served.stage.log();
+        let last = lines.last().expect("a printed line");
+        assert_eq!(last.request_id.as_deref(), Some(id.as_str()), "{lines:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -336,6 +336,8 @@ fn log_line(line: logs::Line) -> LogLine {
             Stream::Stderr => LogStream::Stderr,
             Stream::System => LogStream::System,
         },
+        component: line.component,
+        request_id: line.request_id,
         text: line.text,
     }
 }

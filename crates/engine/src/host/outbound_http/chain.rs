@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::uri::Scheme;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::OutboundHttp;
+use super::{Origin, OutboundHttp};
+use crate::request::REQUEST_ID;
 
 /// How often a chained call may chain again before it is taken for a loop.
 const MAX_CHAIN_DEPTH: u32 = 16;
@@ -75,23 +76,29 @@ impl OutboundHttp {
         &self,
         component: Option<&str>,
         mut request: Request<WasiBody>,
-        ChainDepth(depth): ChainDepth,
+        origin: &Origin,
     ) -> Result<Response<WasiBody>, Error> {
         let Some(chain) = self.chain.as_ref().map(Arc::clone) else {
-            return Err(
-                self.denied("a request within the application, which has no other components")
-            );
+            let what = "a request within the application, which has no other components";
+            return Err(self.denied(origin, what));
         };
+        let ChainDepth(depth) = origin.depth;
         if depth >= MAX_CHAIN_DEPTH {
-            self.log.system(&format!(
+            let what = format!(
                 "refused: a request within the application, after {depth} components called each other"
-            ));
+            );
+            self.remark(origin, &what);
             return Err(Error::LoopDetected);
         }
         request.extensions_mut().insert(ChainDepth(depth + 1));
+        // One id for all that a request causes, unless the guest has its own ideas.
+        let id = origin.request_id.as_deref();
+        if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
+            request.headers_mut().entry(REQUEST_ID).or_insert(id);
+        }
         match component {
             Some(_) if request.uri().scheme() != Some(&Scheme::HTTP) => {
-                Err(self.denied("a request to another component that is not http://"))
+                Err(self.denied(origin, "a request to another component that is not http://"))
             }
             Some(component) => chain.call(component, request).await,
             None => chain.call_self(request).await,

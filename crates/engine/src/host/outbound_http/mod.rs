@@ -115,12 +115,21 @@ impl OutboundHttp {
     }
 }
 
+/// The request on whose behalf a guest sends others.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Its id: refusals are logged with it, and calls within the application carry it on.
+    pub request_id: Option<Arc<str>>,
+    /// How deep in a chain of calls it is.
+    pub depth: ChainDepth,
+}
+
 /// The outgoing requests of one instance: the `hooks` of its `WasiHttpCtxView`.
 #[derive(Debug)]
 pub struct OutboundHttpState {
     shared: Arc<OutboundHttp>,
     in_flight: Arc<Semaphore>,
-    depth: ChainDepth,
+    origin: Origin,
 }
 
 impl OutboundHttpState {
@@ -131,13 +140,13 @@ impl OutboundHttpState {
         Self {
             shared,
             in_flight,
-            depth: ChainDepth(0),
+            origin: Origin::default(),
         }
     }
 
-    /// Notes how deep in a chain the request is that the instance serves next.
-    pub fn set_depth(&mut self, depth: ChainDepth) {
-        self.depth = depth;
+    /// Notes which request the instance serves next.
+    pub fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
     }
 }
 
@@ -153,10 +162,10 @@ impl WasiHttpHooks for OutboundHttpState {
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Rest), Error>> + Send> {
         let shared = Arc::clone(&self.shared);
         let in_flight = Arc::clone(&self.in_flight);
-        let depth = self.depth;
+        let origin = self.origin.clone();
         Box::new(async move {
             let response = shared
-                .send(request, options.unwrap_or_default(), in_flight, depth)
+                .send(request, options.unwrap_or_default(), in_flight, &origin)
                 .await?;
             let rest: Rest = Box::new(async { Ok(()) });
             Ok((response, rest))

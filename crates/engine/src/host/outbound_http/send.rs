@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::body::{RequestBody, ResponseBody};
 use super::chain::Target;
 use super::connect::ConnectError;
-use super::{ChainDepth, OutboundHttp};
+use super::{Origin, OutboundHttp};
 
 /// A guest may ask for shorter times than the limit.
 fn at_most(limit: Duration, asked: Option<Duration>) -> Duration {
@@ -29,18 +29,18 @@ impl OutboundHttp {
         request: Request<WasiBody>,
         options: RequestOptions,
         in_flight: Arc<Semaphore>,
-        depth: ChainDepth,
+        origin: &Origin,
     ) -> Result<Response<WasiBody>, Error> {
         let uri = request.uri();
         let Some(scheme) = uri.scheme().cloned() else {
-            return Err(self.denied("a request without a scheme"));
+            return Err(self.denied(origin, "a request without a scheme"));
         };
         // `user:password@host` is not sent, and hides which host is meant.
         let has_user = uri
             .authority()
             .is_some_and(|authority| authority.as_str().contains('@'));
         if has_user || request.method() == Method::CONNECT {
-            return Err(self.denied("a request with user information, or CONNECT"));
+            return Err(self.denied(origin, "a request with user information, or CONNECT"));
         }
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
         let default_port = if scheme == Scheme::HTTPS { 443 } else { 80 };
@@ -51,9 +51,10 @@ impl OutboundHttp {
             Target::Component(_) | Target::Elsewhere => &host,
         };
         if !(self.allowed)(scheme.as_str(), asked, port) {
-            return Err(self.denied(&format!(
+            let what = format!(
                 "a request to {scheme}://{asked}:{port}, which is not in allowed_outbound_hosts"
-            )));
+            );
+            return Err(self.denied(origin, &what));
         }
 
         let limits = &self.limits;
@@ -67,14 +68,14 @@ impl OutboundHttp {
             Target::Itself => None,
             Target::Elsewhere => {
                 permits.push(wait_for(Arc::clone(&self.connections), connect).await?);
-                let origin = format!("{scheme}://{host}:{port}");
+                let server = format!("{scheme}://{host}:{port}");
                 let response = self
-                    .send_elsewhere(request, &origin, connect + first_byte)
+                    .send_elsewhere(request, &server, connect + first_byte, origin)
                     .await?;
                 return Ok(self.bounded(response, between_bytes, permits));
             }
         };
-        let response = timeout(first_byte, self.send_within(component, request, depth))
+        let response = timeout(first_byte, self.send_within(component, request, origin))
             .await
             .unwrap_or(Err(Error::HttpResponseTimeout))?;
         Ok(self.bounded(response, between_bytes, permits))
@@ -83,8 +84,9 @@ impl OutboundHttp {
     async fn send_elsewhere(
         &self,
         request: Request<WasiBody>,
-        origin: &str,
+        server: &str,
         patience: Duration,
+        origin: &Origin,
     ) -> Result<Response<Incoming>, Error> {
         let max = self.limits.max_request_body_bytes;
         let mut request = request.map(|body| RequestBody::new(body, max).boxed_unsync());
@@ -92,7 +94,7 @@ impl OutboundHttp {
         timeout(patience, self.client.request(request))
             .await
             .map_err(|_elapsed| Error::ConnectionReadTimeout)?
-            .map_err(|error| self.explain(&error, origin))
+            .map_err(|error| self.explain(&error, server, origin))
     }
 
     fn bounded<B>(
@@ -110,17 +112,22 @@ impl OutboundHttp {
     }
 
     /// Tells the guest no, and its developer why.
-    pub(super) fn denied(&self, what: &str) -> Error {
-        self.log.system(&format!("refused: {what}"));
+    pub(super) fn denied(&self, origin: &Origin, what: &str) -> Error {
+        self.remark(origin, &format!("refused: {what}"));
         Error::HttpRequestDenied
     }
 
+    /// A line in the application's log.
+    pub(super) fn remark(&self, origin: &Origin, text: &str) {
+        self.log.system(origin.request_id.as_deref(), text);
+    }
+
     /// The client's error in the guest's terms.
-    fn explain(&self, error: &legacy::Error, target: &str) -> Error {
+    fn explain(&self, error: &legacy::Error, target: &str, origin: &Origin) -> Error {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<ConnectError>() {
-                return self.explain_connect(error, target);
+                return self.explain_connect(error, target, origin);
             }
             if let Some(Error::HttpRequestBodySize(max)) = error.downcast_ref() {
                 return Error::HttpRequestBodySize(*max);
@@ -139,19 +146,22 @@ impl OutboundHttp {
         Error::HttpProtocolError
     }
 
-    fn explain_connect(&self, error: &ConnectError, target: &str) -> Error {
+    fn explain_connect(&self, error: &ConnectError, target: &str, origin: &Origin) -> Error {
         match error {
-            ConnectError::Prohibited(address) => self.denied(&format!(
-                "a request to {target}: {address} belongs to this machine or a private network"
-            )),
+            ConnectError::Prohibited(address) => {
+                let what = format!(
+                    "a request to {target}: {address} belongs to this machine or a private network"
+                );
+                self.denied(origin, &what)
+            }
             ConnectError::Name(_) => Error::DnsError {
                 rcode: None,
                 info_code: None,
             },
             ConnectError::Io(error) => Error::Connect(error.kind().into()),
             ConnectError::Tls(error) => {
-                self.log
-                    .system(&format!("a request to {target} failed: TLS: {error}"));
+                let what = format!("a request to {target} failed: TLS: {error}");
+                self.remark(origin, &what);
                 Error::Tls(std::io::Error::new(error.kind(), error.to_string()))
             }
             ConnectError::Timeout => Error::ConnectionTimeout,

@@ -20,7 +20,7 @@ use super::*;
 struct Log(Mutex<Vec<String>>);
 
 impl LogSink for Log {
-    fn system(&self, text: &str) {
+    fn system(&self, _request_id: Option<&str>, text: &str) {
         self.0.lock().unwrap().push(text.to_owned());
     }
 }
@@ -326,7 +326,10 @@ async fn a_call_to_a_component_is_chained_and_counted() {
     );
 
     let mut state = OutboundHttpState::new(Arc::clone(&fixture.outbound));
-    state.set_depth(ChainDepth(16));
+    state.set_origin(Origin {
+        depth: ChainDepth(16),
+        ..Origin::default()
+    });
     let request = get("http://auth.spin.internal/verify");
     let sent = state.send_request(request, None, Box::new(async { Ok(()) }));
     let looped = Box::into_pin(sent).await.map(drop);
