@@ -142,4 +142,6 @@ pub enum BuildOutcome {
         /// another attempt may go well.
         retryable: bool,
     },
+    /// It did not end: the runner was told to stop. It waits for the next one, at once, and this start costs no attempt.
+    GivenBack,
 }

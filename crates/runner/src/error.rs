@@ -26,6 +26,8 @@ pub(crate) enum BuildError {
     Source(String),
     /// The platform or this machine is at fault: another attempt may go well.
     Platform(String),
+    /// The runner was told to stop.
+    Stopped,
     /// The lease is lost or the build was cancelled: there is nobody to tell.
     Lost,
 }

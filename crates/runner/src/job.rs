@@ -214,7 +214,7 @@ async fn supervise(
         ended = make(&build) => ended,
         () = lost.cancelled() => Err(BuildError::Lost),
         () = tokio::time::sleep(limit) => Err(BuildError::Source(format!("the build took longer than its limit of {} seconds", limit.as_secs()))),
-        () = shutdown.cancelled() => Err(BuildError::Platform("the build runner was stopped".to_owned())),
+        () = shutdown.cancelled() => Err(BuildError::Stopped),
     };
     cancel.cancel();
     let outcome = conclude(ended, &build.log).await;
@@ -283,6 +283,11 @@ async fn conclude(ended: BuildStep<String>, log: &BuildLog) -> Option<BuildOutco
                 error_message,
                 retryable: true,
             })
+        }
+        Err(BuildError::Stopped) => {
+            log.system("the build runner was stopped: the build waits for the next one")
+                .await;
+            Some(BuildOutcome::GivenBack)
         }
         Err(BuildError::Lost) => None,
     }

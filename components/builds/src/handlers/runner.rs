@@ -20,7 +20,8 @@ use crate::blobs;
 use crate::error::BuildsError;
 use crate::store::builds::{BuildRow, build_find_for_system};
 use crate::store::leases::{
-    Ending, lease_extend, lease_finish, lease_is_possible, lease_project, lease_start, lease_take,
+    Ending, lease_extend, lease_finish, lease_give_back, lease_is_possible, lease_project,
+    lease_start, lease_take,
 };
 use crate::store::logs::{NewLine, log_append};
 
@@ -265,6 +266,12 @@ pub(crate) async fn finish_build(mut cx: Ctx) -> Result<Response, BuildsError> {
             Verdict::Lost(reason) => {
                 lost(&cx, tx, &build, reason, commit.as_deref()).await?;
             }
+            // The runner's own last line says why here, too.
+            Verdict::GivenBack => {
+                if !lease_give_back(tx, &build, commit.as_deref(), cx.now()).await? {
+                    return Err(BuildsError::LeaseLost);
+                }
+            }
         }
         Ok(Response::no_content())
     })
@@ -275,6 +282,7 @@ enum Verdict {
     Success(Digest),
     Failed(String),
     Lost(String),
+    GivenBack,
 }
 
 /// What a runner's result means. A success counts once the artifact is known to be stored: what is
@@ -301,6 +309,7 @@ async fn judge(cx: &Ctx, outcome: &BuildOutcome) -> Result<Verdict, BuildsError>
                 Verdict::Failed(reason)
             })
         }
+        BuildOutcome::GivenBack => Ok(Verdict::GivenBack),
     }
 }
 

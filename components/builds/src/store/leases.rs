@@ -165,3 +165,21 @@ pub(crate) async fn lease_requeue(
         .await?;
     Ok(requeued == 1)
 }
+
+/// The same for a runner that stops of its own accord: its start is taken back.
+pub(crate) async fn lease_give_back(
+    tx: &Tx,
+    build: &BuildRow,
+    commit: Option<&str>,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let requeued = lease_requeue(tx, build, commit, now).await?;
+    if requeued {
+        tx.execute(
+            "UPDATE builds SET attempts = attempts - 1 WHERE id = ?1 AND attempts > 0",
+            params![build.id],
+        )
+        .await?;
+    }
+    Ok(requeued)
+}

@@ -149,6 +149,28 @@ fn a_failure_of_the_build_ends_it_and_one_of_the_platform_is_tried_again() {
 }
 
 #[test]
+fn a_build_that_is_given_back_waits_again_and_has_lost_no_attempt() {
+    let scene = Scene::new();
+    let id = scene.pending();
+    for _ in 0..5 {
+        let lease = scene.start(&id);
+        let result = json!({ "lease_id": lease, "status": "given_back", "commit": "d".repeat(40) });
+        assert_eq!(scene.tell(&id, "result", &result).status, 204);
+        let build = scene.build(&id);
+        assert_eq!(
+            (&build["status"], &build["attempts"], &build["started_at"]),
+            (&json!("pending"), &json!(0), &Value::Null)
+        );
+        scene.tell(&id, "result", &result).expect(410);
+    }
+    let job = scene.lease().expect(200);
+    assert_eq!(
+        (&job["attempt"], &job["source"]["commit"]),
+        (&json!(1), &json!("d".repeat(40)))
+    );
+}
+
+#[test]
 fn a_retry_is_a_new_build_of_the_same_commit_under_its_own_name() {
     let scene = Scene::new();
     let id = scene.pending();

@@ -30,8 +30,39 @@ pub(crate) struct Machine {
     pub(crate) hosts: Arc<HostTable>,
     pub(crate) tenants: Arc<TenantsProcess>,
     pub(crate) cache: ModuleCache,
-    children: CancellationToken,
+    children: Children,
+    tenants_process: Children,
+}
+
+/// Children that end together.
+struct Children {
+    stop: CancellationToken,
     running: Vec<JoinHandle<()>>,
+}
+
+impl Children {
+    fn new() -> Self {
+        Self {
+            stop: CancellationToken::new(),
+            running: Vec::new(),
+        }
+    }
+
+    fn keep<F>(&mut self, child: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.running.push(tokio::spawn(child(self.stop.clone())));
+    }
+
+    /// Ends them and waits for that: some seconds at most.
+    async fn end(&mut self) {
+        self.stop.cancel();
+        for child in self.running.drain(..) {
+            // A panic there was said already.
+            let _ = child.await;
+        }
+    }
 }
 
 impl Machine {
@@ -44,27 +75,24 @@ impl Machine {
         let tenants = Arc::new(TenantsProcess::prepare(&data.run(), &data.tenants(), uid)?);
         let cache = ModuleCache::open(&data.cache(), &engine.compatibility(), uid)
             .context("the cache of compiled modules cannot be used")?;
-        let children = CancellationToken::new();
-        let running = vec![tokio::spawn(
-            Arc::clone(&tenants).keep_running(children.clone()),
-        )];
+        let mut tenants_process = Children::new();
+        tenants_process.keep(|stop| Arc::clone(&tenants).keep_running(stop));
         Ok(Self {
             hosts: Arc::new(HostTable::new(&args.base_domain)),
             data,
             tenants,
             cache,
-            children,
-            running,
+            children: Children::new(),
+            tenants_process,
         })
     }
 
-    /// Keeps another child running until [`Machine::stop`].
+    /// Keeps another child running until [`Machine::stop_others`].
     pub(crate) fn keep<F>(&mut self, child: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.running
-            .push(tokio::spawn(child(self.children.clone())));
+        self.children.keep(child);
     }
 
     /// Starts the sidecar: from here on what is wanted is converged to.
@@ -112,13 +140,16 @@ impl Machine {
         Ok(Sidecar::start(options, target)?)
     }
 
-    /// Ends the children and waits for that.
-    pub(crate) async fn stop(self) {
-        self.children.cancel();
-        for child in self.running {
-            // A panic there was said already.
-            let _ = child.await;
-        }
+    /// Ends what runs beside the tenants' process and waits for that. A build runner gives its builds back first, so
+    /// the platform still has to answer.
+    pub(crate) async fn stop_others(&mut self) {
+        self.children.end().await;
+    }
+
+    /// Ends all children and waits for that.
+    pub(crate) async fn stop(mut self) {
+        self.children.end().await;
+        self.tenants_process.end().await;
     }
 }
 

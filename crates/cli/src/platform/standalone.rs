@@ -67,11 +67,12 @@ async fn sidecar(args: SidecarArgs, json: bool) -> anyhow::Result<()> {
         machine.tenants.sockets(),
         proxies,
     );
+    let stop_serving = CancellationToken::new();
     let serving = tokio::spawn(serve(
         apps,
         Arc::new(front),
         ServerOptions::default(),
-        shutdown.clone(),
+        stop_serving.clone(),
     ));
     let stop_api = CancellationToken::new();
     let router = sidecar.api_router().merge(sidecar.blob_router());
@@ -107,6 +108,9 @@ async fn sidecar(args: SidecarArgs, json: bool) -> anyhow::Result<()> {
 
     shutdown.cancelled().await;
     tracing::info!("stopping");
+    // The runner gives its builds back; the platform may ask this API about one that just succeeded.
+    machine.stop_others().await;
+    stop_serving.cancel();
     stop_api.cancel();
     let _ = serving.await;
     drop(sidecar);

@@ -13,6 +13,7 @@ use nokube_engine::{App, Client, Egress, Engine, EngineOptions};
 use nokube_sidecar::durable::write_durably;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::front::Front;
 use super::front::caller::Proxies;
@@ -94,11 +95,12 @@ async fn up(mut args: UpArgs, json: bool) -> anyhow::Result<()> {
         proxies,
     )
     .with_platform(Arc::clone(&platform), sidecar.blob_router());
+    let stop_serving = CancellationToken::new();
     let serving = tokio::spawn(serve(
         listener,
         Arc::new(front),
         ServerOptions::default(),
-        shutdown.clone(),
+        stop_serving.clone(),
     ));
     let sidecar_api = tokio::spawn(serve_api(api, sidecar.api_router()));
 
@@ -131,7 +133,10 @@ async fn up(mut args: UpArgs, json: bool) -> anyhow::Result<()> {
 
     shutdown.cancelled().await;
     tracing::info!("stopping");
-    // Requests in flight end first; they may need everything else.
+    // The runner gives its builds back through the same listener as everybody.
+    machine.stop_others().await;
+    // Requests in flight end next; they may need everything else.
+    stop_serving.cancel();
     let _ = serving.await;
     drop(sidecar);
     machine.stop().await;
