@@ -66,22 +66,23 @@ fn components(files: &[TextFile]) -> Vec<Fault> {
 
 /// A guest program that no test names tests nothing.
 fn guest_programs(files: &[TextFile]) -> Vec<Fault> {
-    let programs: BTreeSet<&str> = files
+    let programs: BTreeSet<(&str, &str)> = files
         .iter()
-        .filter_map(|file| file.path.strip_prefix("tests/guests/")?.split('/').next())
+        .filter_map(|file| guest_program(&file.path))
+        .collect();
+    let tests: Vec<&TextFile> = files
+        .iter()
+        .filter(|file| file.is_rust() && is_test(&file.path))
         .collect();
     programs
         .into_iter()
-        .filter(|program| {
-            !files.iter().any(|file| {
-                file.is_rust()
-                    && file.path.starts_with("tests/")
-                    && !file.path.starts_with("tests/guests/")
-                    && file.text.contains(program)
-            })
+        .filter(|(program, _)| {
+            let (text, path) = (format!("\"{program}\""), format!("guests/{program}\""));
+            let names = |file: &&TextFile| file.text.contains(&text) || file.text.contains(&path);
+            !tests.iter().any(names)
         })
-        .map(|program| Fault {
-            path: format!("tests/guests/{program}"),
+        .map(|(_, place)| Fault {
+            path: place.to_owned(),
             line: 0,
             message: "no test uses this guest program".to_owned(),
         })
@@ -107,6 +108,22 @@ fn strangers(files: &[TextFile]) -> Vec<Fault> {
             })
         })
         .collect()
+}
+
+/// The program that a file belongs to, and its place: a package, or one of the programs of a workspace.
+fn guest_program(path: &str) -> Option<(&str, &str)> {
+    let folders = path.strip_prefix("tests/guests/")?;
+    if let Some((_, program)) = folders.split_once("/src/bin/") {
+        return Some((program.strip_suffix(".rs")?, path));
+    }
+    let (package, file) = folders.split_once('/')?;
+    let place = &path[..path.len() - file.len() - 1];
+    (file == "src/lib.rs").then_some((package, place))
+}
+
+fn is_test(path: &str) -> bool {
+    path.starts_with("crates/engine/tests/")
+        || (path.starts_with("tests/") && !path.starts_with("tests/guests/"))
 }
 
 fn find<'a>(files: &'a [TextFile], path: &str) -> Option<&'a TextFile> {
@@ -171,6 +188,27 @@ mod tests {
         assert_eq!(
             check(&[program, file("tests/src/guests.rs", "\"probe\"")]),
             []
+        );
+    }
+
+    #[test]
+    fn each_program_of_a_workspace_has_a_test() {
+        let place = "tests/guests/worlds/wasi03/src/bin/wasi03_trap.rs";
+        let files = [
+            file(place, ""),
+            file("tests/guests/worlds/Cargo.toml", ""),
+            file("tests/guests/worlds/wasi03/src/lib.rs", "\"wasi03_trap\""),
+        ];
+        let told = check(&files);
+        assert_eq!((told.len(), told[0].path.as_str()), (1, place));
+        let test = |text| file("crates/engine/tests/engine/worlds.rs", text);
+        assert_eq!(
+            check(&[&files[..], &[test("\"wasi03_trap\"")]].concat()),
+            []
+        );
+        assert_eq!(
+            check(&[&files[..], &[test("\"wasi03_trap_2\"")]].concat()).len(),
+            1
         );
     }
 }

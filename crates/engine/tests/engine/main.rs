@@ -1,9 +1,10 @@
-//! The engine from outside: real components (`tests/guests/probe`), real HTTP on a free port.
+//! The engine from outside: real components (`tests/guests`), real HTTP on a free port.
 //!
 //! One program, because linking the engine is what takes long.
 
 mod chaining;
 mod connections;
+mod guests;
 mod interfaces;
 mod lifecycle;
 mod limits;
@@ -11,3 +12,4 @@ mod loading;
 mod measure;
 mod serving;
 mod support;
+mod worlds;
