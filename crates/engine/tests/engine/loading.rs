@@ -54,6 +54,27 @@ async fn an_import_nobody_provides_is_named_with_a_remedy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interfaces_of_spin_1_are_refused_by_name() {
+    // Without a version they are of Spin 1; with 2.0.0 the first three are provided.
+    let names = [
+        "fermyon:spin/config",
+        "fermyon:spin/http",
+        "fermyon:spin/key-value",
+        "fermyon:spin/sqlite",
+        "fermyon:spin/variables",
+    ];
+    let imports: String = names
+        .iter()
+        .map(|name| format!(r#"(import "{name}" (instance (export "x" (func))))"#))
+        .collect();
+    let error = load_wat(Stage::new("spin-1"), &format!("(component {imports})")).await;
+    for name in names {
+        let told = format!("imports {name}, which is not provided here: it is of Spin 1");
+        assert!(error.contains(&told), "{name} in {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_that_answers_no_requests_is_refused() {
     let error = load_wat(Stage::new("no-http"), "(component)").await;
     assert!(error.contains("wasi:http/incoming-handler"), "{error}");
