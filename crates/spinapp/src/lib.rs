@@ -5,7 +5,8 @@
 //! - [`variables`]: templates (`{{ name }}`) and where values come from;
 //! - [`outbound`]: the patterns of `allowed_outbound_hosts`;
 //! - [`routes`]: which component answers a path;
-//! - [`runtime_config`]: the runtime configuration file.
+//! - [`runtime_config`]: the runtime configuration file;
+//! - [`reuse`]: how many requests an instance of a component may serve.
 //!
 //! Used by the engine, the runner, the packer and the command line. Where Spin's documentation is
 //! silent, the behaviour of Spin 4.1 itself was followed; what we do not run is refused by name.
@@ -19,6 +20,7 @@ mod ids;
 pub mod locked;
 pub mod manifest;
 pub mod outbound;
+pub mod reuse;
 pub mod routes;
 pub mod runtime_config;
 mod tree;
@@ -27,3 +29,4 @@ pub mod variables;
 pub use fault::{Fault, Faults};
 pub use locked::LockedApp;
 pub use manifest::Manifest;
+pub use reuse::Reuse;

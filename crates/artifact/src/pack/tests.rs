@@ -360,6 +360,17 @@ fn above_500_layers_the_files_become_an_archive_that_unpacks_to_the_same() {
 }
 
 #[test]
+fn an_artifact_carries_what_the_manifest_says_about_reuse() {
+    let bench = Bench::new();
+    let lines = "source = \"app.wasm\"\ntool.nokube.reuse = { requests = 8, concurrent = 2 }";
+    let packed = bench.pack(lines).unwrap();
+    let to = bench.dir.path().join("unpacked");
+    let unpacked = unpack(&bench.layout, &packed.digest, &to, UnpackLimits::default()).unwrap();
+    let reuse = unpacked.app.components[0].reuse().unwrap();
+    assert_eq!((reuse.requests, reuse.concurrent), (8, 2));
+}
+
+#[test]
 fn a_static_site_leaves_out_what_is_nobodys_business() {
     let bench = Bench::new();
     for path in [

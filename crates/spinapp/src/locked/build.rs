@@ -13,6 +13,7 @@ use crate::manifest::{
     Application, Build, Commands, Component, ComponentContent, HttpTrigger, Manifest,
 };
 use crate::outbound::HostPattern;
+use crate::reuse;
 
 pub(crate) fn from_manifest(
     manifest: &Manifest,
@@ -97,6 +98,9 @@ fn lock_component(component: &Component, content: ComponentContent) -> LockedCom
     put_list(&mut metadata, "databases", &component.sqlite_databases);
     if let Some(build) = &component.build {
         metadata.insert("build".to_owned(), lock_build(build));
+    }
+    if let Some(reuse) = component.reuse {
+        metadata.insert(reuse::KEY.to_owned(), reuse.to_json());
     }
     let chains = component
         .allowed_outbound_hosts

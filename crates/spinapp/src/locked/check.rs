@@ -9,6 +9,7 @@ use crate::MAX_COMPONENTS;
 use crate::fault::{Fault, Faults};
 use crate::ids;
 use crate::outbound::check_host_template;
+use crate::reuse::{self, Reuse};
 use crate::routes::Route;
 use crate::variables::Template;
 
@@ -205,6 +206,11 @@ impl Checker<'_> {
                 "description" | "build" => {}
                 "allowed_outbound_hosts" | "databases" | "key_value_stores" => {
                     self.list(&path, key, value);
+                }
+                reuse::KEY => {
+                    if let Err(message) = Reuse::from_json(value) {
+                        self.fault(&path, message);
+                    }
                 }
                 "allowed_http_hosts" | "ai_models"
                     if value.as_array().is_some_and(Vec::is_empty) => {}

@@ -18,6 +18,7 @@ use serde_json::Value;
 pub(crate) use build::from_manifest;
 
 use crate::Faults;
+use crate::reuse::{self, Reuse};
 use crate::routes::{Route, RouteError};
 
 /// The content type of a component's source.
@@ -92,7 +93,7 @@ impl LockedTrigger {
 pub struct LockedComponent {
     /// Unique in the application.
     pub id: String,
-    /// `description`, `allowed_outbound_hosts`, `key_value_stores`, `databases`, `build`.
+    /// `description`, `allowed_outbound_hosts`, `key_value_stores`, `databases`, `build`, and our `nokube`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, Value>,
     /// The WebAssembly component.
@@ -138,6 +139,15 @@ impl LockedComponent {
     #[must_use]
     pub fn key_value_stores(&self) -> Vec<&str> {
         self.texts("key_value_stores")
+    }
+
+    /// What it says about reusing its instances.
+    #[must_use]
+    pub fn reuse(&self) -> Option<Reuse> {
+        // A value that can't be read was found when the application was checked.
+        Reuse::from_json(self.metadata.get(reuse::KEY)?)
+            .ok()
+            .flatten()
     }
 
     fn texts(&self, key: &str) -> Vec<&str> {

@@ -7,6 +7,7 @@ use super::{Build, Commands, Component, FileMount, Variable, check_relative};
 use crate::MAX_COMPONENTS;
 use crate::ids;
 use crate::outbound::check_host_template;
+use crate::reuse::Reuse;
 use crate::tree::{Entry, Node, Reader};
 use crate::variables::Template;
 
@@ -80,10 +81,7 @@ fn read_field(
         "key_value_stores" => component.key_value_stores = read_labels(reader, node),
         "variables" => component.variables = read_templates(reader, node, variables),
         "build" => component.build = read_build(reader, node, depth),
-        "tool" => {
-            // Settings of other tools: Spin ignores them, and so do we.
-            reader.table(node);
-        }
+        "tool" => component.reuse = Reuse::read(reader, node),
         // An empty list asks for nothing; older templates write these two so.
         "allowed_http_hosts" | "ai_models"
             if node.value.as_array().is_some_and(|list| list.is_empty()) => {}

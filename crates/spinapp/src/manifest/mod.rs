@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::fault::{Fault, Faults};
 use crate::locked::{ContentPath, ContentRef, LockedApp};
+use crate::reuse::Reuse;
 use crate::routes::Route;
 use crate::tree::{Node, Reader, entries};
 
@@ -96,6 +97,8 @@ pub struct Component {
     pub variables: BTreeMap<String, String>,
     /// How it is built.
     pub build: Option<Build>,
+    /// Whether its instances serve more than one request.
+    pub reuse: Option<Reuse>,
 }
 
 /// One of `files`.

@@ -30,6 +30,8 @@ exclude_files = ["assets/secret/*"]
 allowed_http_hosts = []
 [component.front.tool.x]
 y = 1
+[component.front.tool.nokube]
+reuse = { requests = 1000, concurrent = 16 }
 [component.api]
 source = "target/api.wasm"
 description = "the API"
