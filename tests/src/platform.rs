@@ -200,6 +200,37 @@ impl Platform {
         ports
     }
 
+    /// Process ids of its children of this name (`tenants`, `runner`).
+    #[must_use]
+    pub fn children(&self, name: &str) -> Vec<u32> {
+        children_of(self.pid())
+            .into_iter()
+            .filter(|pid| {
+                std::fs::read(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(name.as_bytes()))
+            })
+            .collect()
+    }
+
+    /// How many compiled modules the tenants' process has mapped.
+    #[must_use]
+    pub fn loaded_modules(&self) -> usize {
+        let maps = self
+            .children("tenants")
+            .into_iter()
+            .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/maps")).ok());
+        let paths: std::collections::BTreeSet<String> = maps
+            .flat_map(|maps| {
+                maps.lines()
+                    .filter_map(|line| line.split_whitespace().nth(5))
+                    .filter(|path| path.ends_with(".cwasm"))
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        paths.len()
+    }
+
     /// A client of this platform that is not signed in.
     #[must_use]
     pub fn api(&self) -> Api {
@@ -271,6 +302,22 @@ impl Drop for Platform {
             }
         }
     }
+}
+
+/// The kernel lists children by the thread that started them.
+fn children_of(pid: u32) -> Vec<u32> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    threads
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|text| {
+            text.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<u32>>()
+        })
+        .collect()
 }
 
 /// The repository's top folder.

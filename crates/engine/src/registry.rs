@@ -26,6 +26,24 @@ struct Tables {
     by_host: HashMap<String, Arc<App>>,
 }
 
+impl Tables {
+    /// Takes an application out, with those of its hosts that have not gone over to another.
+    fn take(&mut self, id: &str) -> Option<Arc<App>> {
+        let app = self.by_id.remove(id)?;
+        for host in app.hosts() {
+            let host = normalized(host);
+            if self
+                .by_host
+                .get(&host)
+                .is_some_and(|other| other.id() == id)
+            {
+                self.by_host.remove(&host);
+            }
+        }
+        Some(app)
+    }
+}
+
 /// What is told about an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppInfo {
@@ -50,8 +68,8 @@ impl Registry {
     pub fn put(&self, app: Arc<App>) {
         let old = {
             let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            let old = tables.by_id.insert(app.id().to_owned(), Arc::clone(&app));
-            tables.by_host.retain(|_, other| other.id() != app.id());
+            let old = tables.take(app.id());
+            tables.by_id.insert(app.id().to_owned(), Arc::clone(&app));
             for host in app.hosts() {
                 tables.by_host.insert(normalized(host), Arc::clone(&app));
             }
@@ -64,11 +82,11 @@ impl Registry {
 
     /// Takes an application away; its requests end in the background. False when there was none.
     pub fn remove(&self, id: &str) -> bool {
-        let old = {
-            let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            tables.by_host.retain(|_, app| app.id() != id);
-            tables.by_id.remove(id)
-        };
+        let old = self
+            .0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(id);
         let found = old.is_some();
         if let Some(old) = old {
             retire(old);

@@ -39,6 +39,11 @@ pub(crate) struct Deletion {
 }
 
 impl DesiredApp {
+    /// What is wanted was reached.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.as_ref() == Some(&self.wanted)
+    }
+
     /// Nothing is left of it: only the tombstone.
     pub(crate) fn is_gone(&self) -> bool {
         self.deletion

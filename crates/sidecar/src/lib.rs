@@ -25,4 +25,4 @@ pub use check::{SpecFault, check_spec};
 pub use housekeeping::StorageOptions;
 pub use plan::{Action, Wanted, plan};
 pub use server::{Sidecar, SidecarOptions, StartError};
-pub use target::{Health, LogQuery, Observed, Target, TargetError, TargetEvent};
+pub use target::{Adopted, Health, LogQuery, Observed, Target, TargetError, TargetEvent};

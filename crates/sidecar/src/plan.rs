@@ -22,6 +22,8 @@ pub enum Action {
     Restore,
     /// Apply the newest generation.
     Apply,
+    /// Apply the newest generation again: it was ready, was put aside, and is asked for.
+    Wake,
     /// The newest generation is ready (or stopped as wanted): it is the fallback of what comes next.
     Settle,
     /// Remove everything at the target.
@@ -60,6 +62,7 @@ pub fn plan(wanted: &Wanted, observed: &Observed) -> Vec<Action> {
     }
     match observed.health {
         Health::Ready | Health::Stopped => vec![Action::Settle],
+        Health::Asked => vec![Action::Wake, Action::Recheck],
         Health::Progressing(_) => {
             actions.push(Action::Recheck);
             actions
@@ -106,6 +109,12 @@ mod tests {
         assert_eq!(plan(&wanted(2), &there), [Action::Settle]);
         let stopped = observed(Some(2), None, Health::Stopped);
         assert_eq!(plan(&wanted(2), &stopped), [Action::Settle]);
+    }
+
+    #[test]
+    fn what_was_put_aside_is_applied_again_when_it_is_asked_for() {
+        let there = observed(Some(2), Some(2), Health::Asked);
+        assert_eq!(plan(&wanted(2), &there), [Action::Wake, Action::Recheck]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::desired::{DesiredApp, DesiredStore};
 use crate::plan::{Action, Wanted, plan};
-use crate::target::{Health, Observed, Target, TargetError, TargetEvent};
+use crate::target::{Adopted, Health, Observed, Target, TargetError, TargetEvent};
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -73,10 +73,13 @@ impl Reconciler {
     /// events until dropped.
     pub(crate) async fn run(self: Arc<Self>) {
         let apps = self.store.all();
-        let adopted: Vec<AppSpec> = apps
+        let adopted: Vec<Adopted> = apps
             .iter()
             .filter(|app| app.deletion.is_none())
-            .map(|app| AppSpec::clone(&app.wanted))
+            .map(|app| Adopted {
+                wanted: Arc::clone(&app.wanted),
+                settled: app.is_settled(),
+            })
             .collect();
         self.target.adopt(&adopted).await;
         for app in apps.into_iter().filter(|app| !app.is_gone()) {
@@ -232,6 +235,13 @@ impl Reconciler {
                         return Ok(Next::Now);
                     }
                 }
+                Action::Wake => {
+                    if !self.apply_unless_superseded(app, cell).await? {
+                        return Ok(Next::Now);
+                    }
+                }
+                // Known already, as nearly always: no need for a thread that may write.
+                Action::Settle if desired.is_settled() => {}
                 Action::Settle => {
                     self.store_blocking({
                         let app = Arc::clone(app);
@@ -350,7 +360,7 @@ impl Reconciler {
             // Said already, with the reason.
         } else if observed.applied == Some(app.generation) {
             let (phase, message) = match &observed.health {
-                Health::Ready => (AppPhase::Running, None),
+                Health::Ready | Health::Asked => (AppPhase::Running, None),
                 Health::Stopped => (AppPhase::Stopped, None),
                 Health::Progressing(message) => (AppPhase::Deploying, message.clone()),
                 Health::Failed(message) => (AppPhase::Failed, Some(message.clone())),

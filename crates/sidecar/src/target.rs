@@ -4,6 +4,7 @@
 //! memory) and a cluster (where `apply` submits objects and `observe` reads a watch's cache).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use nokube_api::logs::LogPage;
@@ -20,8 +21,9 @@ use nokube_keys::Secret;
 #[async_trait]
 pub trait Target: Send + Sync + 'static {
     /// Called once before anything else, with everything that was wanted when the sidecar last
-    /// stopped, so that requests for those applications can wait instead of being refused.
-    async fn adopt(&self, _apps: &[AppSpec]) {}
+    /// stopped, so that requests for those applications can wait instead of being refused, and what was
+    /// reached then can be left alone until somebody asks for it.
+    async fn adopt(&self, _apps: &[Adopted]) {}
 
     /// Makes `app` so, or submits it; also when `app.desired` is stopped. What was served before
     /// keeps serving until the new revision is ready, and for good if it never is.
@@ -87,6 +89,15 @@ pub struct LogQuery {
     pub limit: usize,
 }
 
+/// A deployment that was wanted when the sidecar last stopped.
+#[derive(Debug, Clone)]
+pub struct Adopted {
+    /// What was wanted of it.
+    pub wanted: Arc<AppSpec>,
+    /// It was so: ready, or stopped as wanted.
+    pub settled: bool,
+}
+
 /// Something at the target changed by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetEvent {
@@ -133,8 +144,12 @@ impl Observed {
 pub enum Health {
     /// Not there yet; with what it waits for.
     Progressing(Option<String>),
-    /// It answers.
+    /// It answers whoever asks. It did so when it was applied, and may have been put aside since until
+    /// somebody asks: whether it still can is known then.
     Ready,
+    /// It was put aside, and somebody asks: it is to be applied again, and answers meanwhile as slowly as
+    /// that takes.
+    Asked,
     /// It will not come up by itself; with the reason.
     Failed(String),
     /// Stopped, as wanted.

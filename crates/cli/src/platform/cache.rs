@@ -85,19 +85,40 @@ impl ModuleCache {
             .await
             .map_err(io::Error::other)??;
         drop(turn);
-        let path = self
-            .0
-            .dir
-            .join(format!("{hash}-{}.cwasm", self.0.compatibility));
+        self.compiled_as(&hash, wasm).await
+    }
+
+    /// The compiled form of the component in `wasm`, whose SHA-256 is known to be `hash`, in hexadecimal. It is
+    /// read, and compared with that, only when it has to be compiled.
+    pub(crate) async fn compiled_as(&self, hash: &str, wasm: &Path) -> Result<PathBuf, CacheError> {
+        let path = self.0.dir.join(self.name(hash));
         if path.try_exists()? {
             note_use(&path);
             return Ok(path);
         }
         let _turn = self.0.turn.lock().await;
         if !path.try_exists()? {
+            let source = wasm.to_owned();
+            let found = tokio::task::spawn_blocking(move || hash_of(&source))
+                .await
+                .map_err(io::Error::other)??;
+            if found != hash {
+                let text = format!("{} is damaged", wasm.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
+            }
             self.compile(wasm, &path).await?;
         }
         Ok(path)
+    }
+
+    /// What the compiled form of the component with this hash is called.
+    pub(crate) fn name(&self, hash: &str) -> String {
+        format!("{hash}{}", self.ending())
+    }
+
+    /// How the names of all modules for this engine end.
+    pub(crate) fn ending(&self) -> String {
+        format!("-{}.cwasm", self.0.compatibility)
     }
 
     async fn compile(&self, wasm: &Path, path: &Path) -> Result<(), CacheError> {

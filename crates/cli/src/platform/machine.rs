@@ -122,6 +122,7 @@ impl Machine {
                 private_addresses: args.tenant_private_egress,
             },
             most_module_bytes: args.storage.module_cache_mib.saturating_mul(MIB),
+            idle: Duration::from_secs(args.unload_idle_after.into()),
         });
         let target: Arc<dyn Target> = target;
         let options = SidecarOptions {

@@ -62,6 +62,7 @@ async fn sidecar(args: SidecarArgs, json: bool) -> anyhow::Result<()> {
         },
         apps_address,
     )?;
+    machine.hosts.until_all_adopted().await;
     let front = Front::new(
         Arc::clone(&machine.hosts),
         machine.tenants.sockets(),

@@ -89,6 +89,8 @@ async fn up(mut args: UpArgs, json: bool) -> anyhow::Result<()> {
         },
         address,
     )?;
+    // Connections wait meanwhile.
+    machine.hosts.until_all_adopted().await;
     let front = Front::new(
         Arc::clone(&machine.hosts),
         machine.tenants.sockets(),

@@ -9,7 +9,7 @@ use nokube_api::sidecar::AppPhase;
 use nokube_domain::Timestamp;
 use nokube_keys::{SealingKey, Secret};
 use nokube_sidecar::{Health, LogQuery, TargetError};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// No platform answers there: the sidecar must not mind.
 const NO_PLATFORM: &str = "http://127.0.0.1:9";
@@ -183,13 +183,79 @@ async fn everything_is_back_after_a_restart_on_an_empty_target() {
     first
         .wait_for(|status| status.phase == AppPhase::Running)
         .await;
+    settled(data.path(), 1).await;
     drop(first);
     let emptied = Arc::new(FakeTarget::default());
     let second = Running::start(data.path(), &emptied, NO_PLATFORM).await;
     second
         .wait_for(|status| status.phase == AppPhase::Running)
         .await;
-    assert_eq!(*emptied.adopted.lock().unwrap(), [1]);
+    assert_eq!(*emptied.adopted.lock().unwrap(), [(1, true)]);
+}
+
+#[tokio::test]
+async fn a_target_is_told_which_deployments_had_not_been_reached() {
+    let data = tempfile::tempdir().unwrap();
+    let target = Arc::new(FakeTarget::default());
+    let first = Running::start(data.path(), &target, NO_PLATFORM).await;
+    first.put(&spec(1)).await;
+    settled(data.path(), 1).await;
+    *target.hangs.lock().unwrap() = true;
+    first.put(&spec(2)).await;
+    drop(first);
+    let emptied = Arc::new(FakeTarget::default());
+    let second = Running::start(data.path(), &emptied, NO_PLATFORM).await;
+    second
+        .wait_for(|status| status.generation == 2 && status.phase == AppPhase::Running)
+        .await;
+    assert_eq!(*emptied.adopted.lock().unwrap(), [(2, false)]);
+    assert_eq!(
+        *emptied.applied.lock().unwrap(),
+        [1, 2],
+        "without a request"
+    );
+}
+
+#[tokio::test]
+async fn what_was_put_aside_is_applied_again_when_it_is_asked_for_and_runs_all_the_while() {
+    let data = tempfile::tempdir().unwrap();
+    let target = Arc::new(FakeTarget::default());
+    let sidecar = Running::start(data.path(), &target, NO_PLATFORM).await;
+    sidecar.put(&spec(1)).await;
+    settled(data.path(), 1).await;
+    target.applied.lock().unwrap().clear();
+    *target.hangs.lock().unwrap() = true;
+    for app in target.apps.lock().unwrap().values_mut() {
+        app.health = Health::Asked;
+    }
+    target.changed.notify_one();
+    until("the target to be asked", || {
+        !target.applied.lock().unwrap().is_empty()
+    })
+    .await;
+    let status = sidecar.wait_for(|_| true).await;
+    assert_eq!(status.phase, AppPhase::Running);
+}
+
+/// Waits until it is on disk that `generation` was reached.
+async fn settled(data: &std::path::Path, generation: u64) {
+    let file = data.join(format!("sidecar/apps/{APP_ID}.json"));
+    until("the generation to be settled", || {
+        let read = std::fs::read(&file).ok();
+        read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+            .is_some_and(|app| app["settled"]["generation"] == generation)
+    })
+    .await;
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited five seconds in vain for {what}");
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use nokube_api::logs::LogPage;
 use nokube_api::sidecar::{AppSpec, AppStatus, DesiredState};
 use nokube_keys::Secret;
 use nokube_sidecar::{
-    Health, LogQuery, Observed, Sidecar, SidecarOptions, StorageOptions, Target, TargetError,
-    TargetEvent,
+    Adopted, Health, LogQuery, Observed, Sidecar, SidecarOptions, StorageOptions, Target,
+    TargetError, TargetEvent,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -38,7 +38,8 @@ pub(crate) struct FakeTarget {
     pub(crate) hangs: Mutex<bool>,
     pub(crate) applied: Mutex<Vec<u64>>,
     pub(crate) secrets: Mutex<BTreeMap<String, String>>,
-    pub(crate) adopted: Mutex<Vec<u64>>,
+    /// Generations, and whether they had been reached.
+    pub(crate) adopted: Mutex<Vec<(u64, bool)>>,
     /// What was asked of logs.
     pub(crate) queries: Mutex<Vec<LogQuery>>,
     pub(crate) changed: Notify,
@@ -53,8 +54,11 @@ pub(crate) struct FakeApp {
 
 #[async_trait]
 impl Target for FakeTarget {
-    async fn adopt(&self, apps: &[AppSpec]) {
-        *self.adopted.lock().unwrap() = apps.iter().map(|app| app.generation).collect();
+    async fn adopt(&self, apps: &[Adopted]) {
+        *self.adopted.lock().unwrap() = apps
+            .iter()
+            .map(|app| (app.wanted.generation, app.settled))
+            .collect();
     }
 
     async fn apply(

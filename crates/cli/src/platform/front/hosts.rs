@@ -1,13 +1,20 @@
 //! Which host names are deployments', and whether they answer.
 //!
 //! The local target claims and changes them, the front looks them up. A host that is coming (its
-//! process restarts, or its first revision is being put in place) is waited for.
+//! process restarts, or its first revision is being put in place) is waited for. One that was put aside
+//! is asked for by the first look at it, and waited for too.
+
+mod usage;
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, mpsc, watch};
+
+pub(crate) use usage::Passing;
+use usage::Usage;
 
 use super::caller::Caller;
 
@@ -24,6 +31,8 @@ pub(crate) enum HostState {
     Coming,
     /// Now.
     Serves,
+    /// As soon as somebody asks.
+    Dormant,
     /// Not until something else is wanted; with why.
     Down(&'static str),
 }
@@ -52,7 +61,10 @@ pub(crate) enum Reach {
 pub(crate) struct HostTable {
     base_domain: String,
     entries: RwLock<Entries>,
-    changes: watch::Sender<()>,
+    /// Deployments that were dormant and are asked for.
+    asked: mpsc::UnboundedSender<String>,
+    next_asked: Mutex<mpsc::UnboundedReceiver<String>>,
+    adopted: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -65,15 +77,30 @@ struct Entry {
     hosts: Vec<String>,
     reach: Reach,
     state: HostState,
+    usage: Arc<Usage>,
 }
 
 impl HostTable {
     pub(crate) fn new(base_domain: &str) -> Self {
+        let (asked, next_asked) = mpsc::unbounded_channel();
         Self {
             base_domain: normalized(base_domain),
             entries: RwLock::default(),
-            changes: watch::Sender::new(()),
+            asked,
+            next_asked: Mutex::new(next_asked),
+            adopted: watch::Sender::new(false),
         }
+    }
+
+    /// Everything that was wanted at the start has its hosts by now.
+    pub(crate) fn all_adopted(&self) {
+        self.adopted.send_replace(true);
+    }
+
+    /// Waits until then: before, a deployment's host would look like nobody's.
+    pub(crate) async fn until_all_adopted(&self) {
+        // The sender lives as long as this table.
+        let _ = self.adopted.subscribe().wait_for(|adopted| *adopted).await;
     }
 
     /// Gives `hosts` to a deployment, and takes those away that it had before and that are not among
@@ -87,7 +114,8 @@ impl HostTable {
         hosts: &[String],
         reach: Reach,
     ) -> Result<(), String> {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let entries = &mut *guard;
         for host in hosts {
             if entries
                 .owner_of
@@ -97,26 +125,26 @@ impl HostTable {
                 return Err(host.clone());
             }
         }
-        entries.owner_of.retain(|_, owner| owner != deployment_id);
+        let entry = entries
+            .deployments
+            .entry(deployment_id.to_owned())
+            .or_insert_with(|| Entry {
+                hosts: Vec::new(),
+                reach,
+                state: HostState::Coming,
+                usage: Arc::default(),
+            });
+        for host in &entry.hosts {
+            entries.owner_of.remove(host);
+        }
         for host in hosts {
             entries
                 .owner_of
                 .insert(host.clone(), deployment_id.to_owned());
         }
-        let state = entries
-            .deployments
-            .get(deployment_id)
-            .map_or(HostState::Coming, |entry| entry.state);
-        entries.deployments.insert(
-            deployment_id.to_owned(),
-            Entry {
-                hosts: hosts.to_vec(),
-                reach,
-                state,
-            },
-        );
-        drop(entries);
-        self.changes.send_replace(());
+        entry.hosts = hosts.to_vec();
+        entry.reach = reach;
+        entry.usage.state_changed();
         Ok(())
     }
 
@@ -124,10 +152,69 @@ impl HostTable {
     pub(crate) fn set(&self, deployment_id: &str, state: HostState) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.deployments.get_mut(deployment_id) {
+            if entry.state != HostState::Serves {
+                entry.usage.used();
+            }
             entry.state = state;
+            entry.usage.state_changed();
         }
-        drop(entries);
-        self.changes.send_replace(());
+    }
+
+    /// The deployments that serve and that nobody asked for `idle`.
+    pub(crate) fn idle(&self, idle: Duration) -> Vec<String> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries
+            .deployments
+            .iter()
+            .filter(|(_, entry)| entry.may_sleep(idle))
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// Makes a deployment dormant if it serves, nobody asked it for `idle` and no request is on its way to
+    /// it. From then on a request waits, and [`HostTable::next_asked`] tells of it.
+    pub(crate) fn fall_asleep(&self, deployment_id: &str, idle: Duration) -> bool {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        match entries.deployments.get_mut(deployment_id) {
+            Some(entry) if entry.may_sleep(idle) => {
+                entry.state = HostState::Dormant;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The next dormant deployment that somebody asks for; it is coming from then on. For one caller, who
+    /// may give up waiting.
+    pub(crate) async fn next_asked(&self) -> String {
+        match self.next_asked.lock().await.recv().await {
+            Some(id) => id,
+            // The sender lives as long as this table.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn wake(&self, deployment_id: &str) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.deployments.get_mut(deployment_id)
+            && entry.state == HostState::Dormant
+        {
+            entry.state = HostState::Coming;
+            // The receiver lives as long as this table.
+            let _ = self.asked.send(deployment_id.to_owned());
+        }
+    }
+
+    /// Notes a request for a host until it is dropped: no deployment falls asleep under it. To be held from
+    /// before the host is waited for until its process has the request.
+    pub(crate) fn pass(&self, host: &str) -> Option<Passing> {
+        Some(Passing::begin(self.usage_of(host)?))
+    }
+
+    fn usage_of(&self, host: &str) -> Option<Arc<Usage>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.deployments.get(entries.owner_of.get(host)?)?;
+        Some(Arc::clone(&entry.usage))
     }
 
     /// Everything that answers is coming again: the tenants' process has ended.
@@ -144,12 +231,12 @@ impl HostTable {
     pub(crate) fn release(&self, deployment_id: &str) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.deployments.remove(deployment_id) {
-            for host in entry.hosts {
-                entries.owner_of.remove(&host);
+            for host in &entry.hosts {
+                entries.owner_of.remove(host);
             }
+            drop(entries);
+            entry.usage.state_changed();
         }
-        drop(entries);
-        self.changes.send_replace(());
     }
 
     /// Whether a (normalized) host is for tenants: of the form that deployments have, or claimed.
@@ -169,15 +256,20 @@ impl HostTable {
 
     /// Whether the application behind a host answers; waits while it is coming.
     pub(crate) async fn wait_until_ready(&self, host: &str, caller: &Caller) -> Readiness {
-        let mut changes = self.changes.subscribe();
+        if let Some(readiness) = self.look_up(host, caller) {
+            return readiness;
+        }
         let waiting = async {
-            loop {
+            while let Some(usage) = self.usage_of(host) {
+                // Before the look, so that no change after it is missed.
+                let mut changed = pin!(usage.next_change());
+                changed.as_mut().enable();
                 match self.look_up(host, caller) {
                     Some(readiness) => return readiness,
-                    // The sender lives as long as this table.
-                    None => drop(changes.changed().await),
+                    None => changed.await,
                 }
             }
+            Readiness::Unknown
         };
         tokio::time::timeout(WAIT, waiting)
             .await
@@ -186,7 +278,7 @@ impl HostTable {
             ))
     }
 
-    /// None while it is coming.
+    /// None while it is coming, from the moment on that somebody looks.
     fn look_up(&self, host: &str, caller: &Caller) -> Option<Readiness> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries
@@ -199,7 +291,19 @@ impl HostTable {
             Some(HostState::Serves) => Some(Readiness::Serves),
             Some(HostState::Down(why)) => Some(Readiness::Down(why)),
             Some(HostState::Coming) => None,
+            Some(HostState::Dormant) => {
+                let owner = entries.owner_of.get(host).cloned();
+                drop(entries);
+                self.wake(&owner?);
+                None
+            }
         }
+    }
+}
+
+impl Entry {
+    fn may_sleep(&self, idle: Duration) -> bool {
+        self.state == HostState::Serves && self.usage.is_idle_for(idle)
     }
 }
 
@@ -305,6 +409,56 @@ mod tests {
             table.wait_until_ready(HOST, &other).await,
             Readiness::Unknown
         );
+    }
+
+    #[tokio::test]
+    async fn a_dormant_application_is_asked_for_once_and_waited_for() {
+        let table = Arc::new(table());
+        table.set("d1", HostState::Dormant);
+        let waiting = [(); 2].map(|()| {
+            let table = Arc::clone(&table);
+            tokio::spawn(async move { table.wait_until_ready(HOST, &local()).await })
+        });
+        assert_eq!(table.next_asked().await, "d1");
+        tokio::task::yield_now().await;
+        table.set("d1", HostState::Serves);
+        for waiting in waiting {
+            assert_eq!(waiting.await.unwrap(), Readiness::Serves);
+        }
+        assert!(
+            table.next_asked.lock().await.try_recv().is_err(),
+            "one event, however many ask"
+        );
+    }
+
+    #[tokio::test]
+    async fn who_may_not_reach_an_application_does_not_wake_it() {
+        let table = HostTable::new("localhost");
+        table.claim("d1", &[HOST.into()], Reach::Machine).unwrap();
+        table.set("d1", HostState::Dormant);
+        let other = Caller {
+            client: Client::new(SocketAddr::from(([192, 0, 2, 1], 1))),
+            is_this_machine: false,
+        };
+        assert_eq!(
+            table.wait_until_ready(HOST, &other).await,
+            Readiness::Unknown
+        );
+        assert!(table.next_asked.lock().await.try_recv().is_err());
+    }
+
+    #[test]
+    fn an_application_falls_asleep_only_when_nobody_asked_it_for_long() {
+        let table = table();
+        assert!(!table.fall_asleep("d1", Duration::ZERO), "it is coming");
+        table.set("d1", HostState::Serves);
+        assert!(table.idle(Duration::from_secs(60)).is_empty());
+        assert!(!table.fall_asleep("d1", Duration::from_secs(60)));
+        let passing = table.pass(HOST);
+        assert!(!table.fall_asleep("d1", Duration::ZERO), "a request passes");
+        drop(passing);
+        assert_eq!(table.idle(Duration::ZERO), ["d1"]);
+        assert!(table.fall_asleep("d1", Duration::ZERO));
     }
 
     #[test]

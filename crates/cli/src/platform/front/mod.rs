@@ -60,6 +60,8 @@ impl Front {
     }
 
     async fn tenant(&self, host: String, request: Request<Body>, caller: Caller) -> Response<Body> {
+        // Until the answer's head is here: then the tenants' process counts it.
+        let _passing = self.hosts.pass(&host);
         match self.hosts.wait_until_ready(&host, &caller).await {
             Readiness::Serves => self.tenants.pass_on(&host, request, caller.client).await,
             Readiness::Unknown => problem(

@@ -3,8 +3,12 @@
 //! Applying a revision: artifact → locked application → modules compiled → files below `apps/` → the
 //! tenants' process is told → it loads, probes and swaps. What serves is remembered here in memory, so
 //! that a tenants' process that was restarted is told everything again without the sidecar.
+//!
+//! What nobody asks is put aside after a while, and what was ready before a start begins so: it takes
+//! neither memory nor time until somebody asks ([`dormant`]).
 
 mod address;
+mod dormant;
 mod files;
 mod prepare;
 mod retell;
@@ -22,7 +26,7 @@ use nokube_domain::Timestamp;
 use nokube_engine::Egress;
 use nokube_engine::logs::{self, LogError, Stream};
 use nokube_keys::Secret;
-use nokube_sidecar::{Health, LogQuery, Observed, Target, TargetError, TargetEvent};
+use nokube_sidecar::{Adopted, Health, LogQuery, Observed, Target, TargetError, TargetEvent};
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 
 use self::files::on_disk;
@@ -40,6 +44,9 @@ const STOPPED: &str = "The application is stopped";
 const NEVER_READY: &str = "No revision of the application is ready";
 /// Requests that began on an old revision may run this long on: the engine drains for a minute.
 const OLD_FILES_KEPT: Duration = Duration::from_secs(75);
+/// Dormant applications that are loaded at once. Each is some file mappings and a few milliseconds of
+/// computing: more at once would only make each of them slower.
+const WAKES_AT_ONCE: usize = 4;
 
 /// Revisions that the tenants' process loads at once.
 const LOADED_AT_ONCE: usize = 16;
@@ -68,6 +75,8 @@ pub(crate) struct LocalTargetOptions {
     pub(crate) egress: Egress,
     /// Compiled modules that nothing uses go above this.
     pub(crate) most_module_bytes: u64,
+    /// What nobody asked for so long is put aside.
+    pub(crate) idle: Duration,
 }
 
 /// Deployments on this machine.
@@ -79,6 +88,7 @@ pub(crate) struct LocalTarget {
     /// Whose revision may be loaded by the tenants' process now.
     loading: Semaphore,
     changed: Notify,
+    wakes: Semaphore,
 }
 
 impl LocalTarget {
@@ -90,8 +100,10 @@ impl LocalTarget {
             files: Arc::default(),
             loading: Semaphore::new(LOADED_AT_ONCE),
             changed: Notify::new(),
+            wakes: Semaphore::new(WAKES_AT_ONCE),
         });
         tokio::spawn(retell::follow(Arc::downgrade(&this)));
+        tokio::spawn(dormant::put_idle_aside(Arc::downgrade(&this)));
         this
     }
 
@@ -108,11 +120,12 @@ impl LocalTarget {
         app: &AppSpec,
         secrets: &BTreeMap<String, Secret>,
         hosts: Vec<String>,
+        wakes: bool,
     ) -> Result<(), TargetError> {
         let id = &app.deployment_id;
-        let prepared = self.prepare(app, secrets, &hosts).await?;
+        let prepared = self.prepare(app, secrets, &hosts, wakes).await?;
         nokube_faults::crash_point("target.prepared");
-        let replaces = self.apps.serving(id).is_some();
+        let replaces = self.apps.is_serving(id);
         self.load(id, prepared.first, prepared.within)
             .await
             .map_err(|error| match error {
@@ -131,7 +144,9 @@ impl LocalTarget {
             // Requests that began on the old revision are still being answered by it.
             nokube_faults::crash_point("tenants.draining");
         }
-        self.remove_old_files_later(id);
+        if !wakes {
+            self.remove_old_files_later(id);
+        }
         Ok(())
     }
 
@@ -191,19 +206,16 @@ impl LocalTarget {
 
 #[async_trait]
 impl Target for LocalTarget {
-    async fn adopt(&self, apps: &[AppSpec]) {
+    async fn adopt(&self, apps: &[Adopted]) {
+        let prepared = self.prepared_before(apps).await;
         for app in apps {
-            let Ok(hosts) = self.options.addresses.hosts(app) else {
-                continue;
-            };
-            // What is in conflict is said when it is applied.
-            if self.claim(app, &hosts).is_ok() && app.desired == DesiredState::Stopped {
-                self.options
-                    .hosts
-                    .set(&app.deployment_id, HostState::Down(STOPPED));
-            }
+            self.take_up(app, prepared.contains(&app.wanted.deployment_id));
         }
-        let kept = apps.iter().map(|app| app.deployment_id.clone()).collect();
+        self.options.hosts.all_adopted();
+        let kept = apps
+            .iter()
+            .map(|app| app.wanted.deployment_id.clone())
+            .collect();
         self.remove_strangers(kept).await;
     }
 
@@ -217,17 +229,24 @@ impl Target for LocalTarget {
             .addresses
             .hosts(app)
             .map_err(TargetError::Refused)?;
+        let turn = self.apps.turn(&app.deployment_id);
+        let _turn = turn.lock().await;
         self.claim(app, &hosts)?;
-        if app.desired == DesiredState::Stopped || app.spec.replicas == 0 {
+        if is_to_be_stopped(app) {
             return self.stop(app).await;
         }
-        if self.apps.serving(&app.deployment_id).is_none() {
-            // Stopped or never ready before: from here on waiting for it is worth while.
+        let wakes = self.apps.tries(&app.deployment_id, app.generation);
+        if !self.apps.is_serving(&app.deployment_id) {
+            // Stopped, put aside or never ready before: from here on waiting for it is worth while.
             self.options
                 .hosts
                 .set(&app.deployment_id, HostState::Coming);
         }
-        let outcome = self.run(app, secrets, hosts.clone()).await;
+        let outcome = if wakes {
+            self.wake(app, secrets, hosts.clone()).await
+        } else {
+            self.run(app, secrets, hosts.clone(), false).await
+        };
         if !matches!(outcome, Err(TargetError::Unavailable(_))) {
             self.settle_hosts(app, &hosts, outcome.is_ok());
         }
@@ -236,6 +255,8 @@ impl Target for LocalTarget {
 
     async fn remove(&self, app: &AppSpec) -> Result<(), TargetError> {
         let id = &app.deployment_id;
+        let turn = self.apps.turn(id);
+        let _turn = turn.lock().await;
         self.options.control.remove(id).await.map_err(unavailable)?;
         self.options.hosts.release(id);
         self.apps.forget(id);
@@ -245,6 +266,9 @@ impl Target for LocalTarget {
     async fn observe(&self, app: &AppSpec) -> Result<Observed, TargetError> {
         let id = &app.deployment_id;
         let state = self.apps.get(id);
+        if let Some((generation, asked)) = state.dormant {
+            return Ok(dormant::observed(app, generation, asked));
+        }
         if state.applied.is_none() && state.serving.is_none() {
             return Ok(Observed {
                 present: self.has_files(id).await?,
@@ -270,7 +294,7 @@ impl Target for LocalTarget {
                 0
             },
             health,
-            objects: vec!["Application".to_owned()],
+            objects: objects(),
         })
     }
 
@@ -305,8 +329,13 @@ impl Target for LocalTarget {
     }
 
     async fn next_event(&self) -> TargetEvent {
-        self.changed.notified().await;
-        TargetEvent::Everything
+        tokio::select! {
+            () = self.changed.notified() => TargetEvent::Everything,
+            id = self.options.hosts.next_asked() => {
+                self.apps.asked(&id);
+                TargetEvent::App(id)
+            }
+        }
     }
 
     async fn keep_house(&self) {
@@ -325,6 +354,15 @@ impl Target for LocalTarget {
     async fn is_ready(&self) -> bool {
         self.options.life.borrow().running && self.options.control.list().await.is_ok()
     }
+}
+
+/// Kinds of what is made of a deployment here.
+fn objects() -> Vec<String> {
+    vec!["Application".to_owned()]
+}
+
+fn is_to_be_stopped(app: &AppSpec) -> bool {
+    app.desired == DesiredState::Stopped || app.spec.replicas == 0
 }
 
 fn log_line(line: logs::Line) -> LogLine {

@@ -26,7 +26,7 @@ const LEAST_MEMORY_BYTES: u64 = 1 << 20;
 /// Probes end by then, whatever their settings add up to.
 const LONGEST_PROBING: Duration = Duration::from_secs(600);
 /// Compiled modules beside an unpacked artifact.
-const NATIVE: &str = "native";
+pub(super) const NATIVE: &str = "native";
 
 /// An application that the tenants' process can be told of.
 pub(super) struct Prepared {
@@ -44,20 +44,30 @@ impl LocalTarget {
         app: &AppSpec,
         secrets: &BTreeMap<String, Secret>,
         hosts: &[String],
+        wakes: bool,
     ) -> Result<Prepared, TargetError> {
         let unpacked = self.unpack(app).await?;
         let native = self.compile(&unpacked).await?;
         let config = self.configure(app, secrets, hosts, &unpacked, &native)?;
-        let probe = app.spec.health_check_enabled.then(|| probe_of(app));
-        let within = probe.as_ref().map_or(Duration::ZERO, |probe| {
-            Duration::from_millis(probe.within_ms)
-        });
-        let mut apply = ApplyApp { config, probe };
-        let first = to_json(&apply)?;
-        apply.probe = None;
+        let mut apply = ApplyApp {
+            config,
+            probe: None,
+        };
+        let again = to_json(&apply)?;
+        // What was ready once is not probed again.
+        if wakes || !app.spec.health_check_enabled {
+            return Ok(Prepared {
+                first: again.clone(),
+                again,
+                within: Duration::ZERO,
+            });
+        }
+        let probe = probe_of(app);
+        let within = Duration::from_millis(probe.within_ms);
+        apply.probe = Some(probe);
         Ok(Prepared {
-            first,
-            again: to_json(&apply)?,
+            first: to_json(&apply)?,
+            again,
             within,
         })
     }
@@ -90,25 +100,35 @@ impl LocalTarget {
         let mut native = BTreeMap::new();
         for component in &unpacked.app.components {
             let module = unpacked.module_path(component);
-            let compiled =
-                self.options
-                    .cache
-                    .compiled(&module)
-                    .await
-                    .map_err(|error| match error {
-                        CacheError::Invalid(reason) => {
-                            TargetError::Refused(format!("component {}: {reason}", component.id))
-                        }
-                        error => {
-                            tracing::error!(error = &error as &dyn std::error::Error, "compiling");
-                            TargetError::Unavailable(
-                                "the component cannot be compiled now".to_owned(),
-                            )
-                        }
-                    })?;
+            // Unpacking checked the module against it, and the folder is writable for this program alone.
+            let digest = component.source.content.digest.as_deref();
+            let hash = digest
+                .and_then(|digest| digest.parse::<Digest>().ok())
+                .ok_or_else(|| TargetError::Refused("the digest is not one".to_owned()))?
+                .hex();
+            let link = unpacked
+                .dir
+                .join(NATIVE)
+                .join(self.options.cache.name(&hash));
+            if link.exists() {
+                native.insert(component.id.clone(), link);
+                continue;
+            }
+            let compiled = self
+                .options
+                .cache
+                .compiled_as(&hash, &module)
+                .await
+                .map_err(|error| match error {
+                    CacheError::Invalid(reason) => {
+                        TargetError::Refused(format!("component {}: {reason}", component.id))
+                    }
+                    error => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "compiling");
+                        TargetError::Unavailable("the component cannot be compiled now".to_owned())
+                    }
+                })?;
             let dir = unpacked.dir.join(NATIVE);
-            let name = compiled.file_name().unwrap_or_default().to_owned();
-            let link = dir.join(&name);
             native.insert(component.id.clone(), link.clone());
             let turn = Arc::clone(&self.files).lock_owned().await;
             on_disk(move || {

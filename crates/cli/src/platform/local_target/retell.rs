@@ -58,7 +58,7 @@ impl LocalTarget {
         match told {
             Ok(()) => {
                 // A newer revision may have been put in place meanwhile, or it may have been stopped.
-                if self.apps.get(&id).serving.is_some() {
+                if self.apps.is_serving(&id) {
                     self.options.hosts.set(&id, HostState::Serves);
                 } else {
                     // What must not serve must not be left there.
