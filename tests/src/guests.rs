@@ -29,6 +29,29 @@ pub fn example(name: &str) -> PathBuf {
     build(&repository_root().join("examples").join(name))
 }
 
+/// The component of a program in `tests/guests`.
+///
+/// # Panics
+/// When it does not compile.
+#[must_use]
+pub fn guest(name: &str) -> PathBuf {
+    build(&repository_root().join("tests/guests").join(name))
+}
+
+/// The component that answers a greeting as a WASI 0.3 one, when there is such a program.
+///
+/// # Panics
+/// When it does not compile.
+#[must_use]
+pub fn wasi03_hello() -> Option<PathBuf> {
+    let package = repository_root().join("tests/guests/worlds/wasi03");
+    let program = package.join("src/bin/wasi03_hello.rs");
+    program.is_file().then(|| {
+        let any = build(&package);
+        any.with_file_name("wasi03_hello.wasm")
+    })
+}
+
 fn build(source: &Path) -> PathBuf {
     let _one_at_a_time = BUILDING
         .lock()

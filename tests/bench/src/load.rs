@@ -1,117 +1,138 @@
-//! A closed-loop load generator: each connection sends its next request when the last was answered.
-//!
-//! HTTP/1.1 over raw sockets with TCP_NODELAY, so that the generator costs little beside what it
-//! measures. It reads answers with `Content-Length`, which all answers here have.
+//! Running the load generator against servers, and the figures of several rounds.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
-use anyhow::{Context as _, bail};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use anyhow::{Context as _, ensure};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
-/// What one run measured.
+use crate::generator::{BEGUN, Load, Outcome, Until};
+use crate::process::cpu_of;
+
+/// One server and what it is asked.
+#[derive(Clone)]
+pub(crate) struct Contestant {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    /// Whose computing is counted.
+    pub(crate) pids: Vec<u32>,
+    pub(crate) requests: Vec<String>,
+}
+
+/// One round of one contestant.
+#[derive(Clone)]
+pub(crate) struct Round {
+    pub(crate) outcome: Outcome,
+    pub(crate) server_cpu_seconds: f64,
+}
+
+impl Round {
+    pub(crate) fn rate(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+        let requests = self.outcome.requests as f64;
+        requests / self.outcome.seconds
+    }
+
+    /// Microseconds that the server computed per request.
+    pub(crate) fn server_micros(&self) -> f64 {
+        self.per_request(self.server_cpu_seconds)
+    }
+
+    /// The same of the generator.
+    pub(crate) fn generator_micros(&self) -> f64 {
+        self.per_request(self.outcome.cpu_seconds)
+    }
+
+    fn per_request(&self, seconds: f64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+        let requests = self.outcome.requests as f64;
+        seconds * 1e6 / requests
+    }
+}
+
+/// What all rounds of one contestant say.
 pub(crate) struct Measured {
-    /// Answered requests per second.
-    pub(crate) per_second: f64,
-    /// Latencies in microseconds, ascending.
-    micros: Vec<u32>,
+    pub(crate) rounds: Vec<Round>,
 }
 
 impl Measured {
-    /// The latency in microseconds that `percent` of the requests stayed within.
-    pub(crate) fn percentile(&self, percent: f64) -> u32 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            clippy::cast_sign_loss,
-            reason = "an index into a list of at most some millions"
-        )]
-        let at = ((self.micros.len() as f64 * percent / 100.0).ceil() as usize).saturating_sub(1);
-        self.micros
-            .get(at.min(self.micros.len().saturating_sub(1)))
-            .copied()
-            .unwrap_or(0)
+    /// The median of a figure over the rounds.
+    pub(crate) fn median(&self, figure: impl Fn(&Round) -> f64) -> f64 {
+        median(self.rounds.iter().map(figure).collect())
+    }
+
+    /// The median over the rounds of a figure as a ratio to another contestant's in the same round.
+    pub(crate) fn ratio(&self, other: &Self, figure: impl Fn(&Round) -> f64) -> f64 {
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        median(
+            pairs
+                .map(|(ours, theirs)| figure(ours) / figure(theirs))
+                .collect(),
+        )
     }
 }
 
-/// Sends `request` over `connections` for `duration`, after a tenth of that as warm-up.
-///
-/// # Errors
-/// When an answer is not 2xx, or a connection breaks: a failed request must not look fast.
-pub(crate) async fn run(
-    address: SocketAddr,
-    request: &str,
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Asks the contestants in turn, `rounds` times: what disturbs the machine disturbs neighbours alike.
+pub(crate) async fn in_turn(
+    contestants: &[Contestant],
     connections: usize,
-    duration: Duration,
-) -> anyhow::Result<Measured> {
-    let warm_until = Instant::now() + duration / 10;
-    let until = warm_until + duration;
-    let clients: Vec<_> = (0..connections)
-        .map(|_| {
-            let request = request.to_owned();
-            tokio::spawn(async move { client(address, &request, warm_until, until).await })
-        })
-        .collect();
-    let mut micros = Vec::new();
-    for client in clients {
-        micros.extend(client.await??);
-    }
-    micros.sort_unstable();
-    #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-    let per_second = micros.len() as f64 / duration.as_secs_f64();
-    Ok(Measured { per_second, micros })
-}
-
-async fn client(
-    address: SocketAddr,
-    request: &str,
-    warm_until: Instant,
-    until: Instant,
-) -> anyhow::Result<Vec<u32>> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let mut micros = Vec::new();
-    let mut buffer = Vec::with_capacity(16 << 10);
-    loop {
-        let began = Instant::now();
-        if began >= until {
-            return Ok(micros);
-        }
-        stream.write_all(request.as_bytes()).await?;
-        answer(&mut stream, &mut buffer).await?;
-        if began >= warm_until {
-            micros.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
+    rounds: usize,
+    millis: u64,
+) -> anyhow::Result<Vec<Measured>> {
+    let mut measured: Vec<Vec<Round>> = contestants.iter().map(|_| Vec::new()).collect();
+    for _ in 0..rounds.max(1) {
+        for (contestant, rounds) in contestants.iter().zip(&mut measured) {
+            let round = ask(contestant, connections, Until::Millis(millis))
+                .await
+                .with_context(|| contestant.name.clone())?;
+            rounds.push(round);
         }
     }
+    Ok(measured
+        .into_iter()
+        .map(|rounds| Measured { rounds })
+        .collect())
 }
 
-/// Reads one answer.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<()> {
-    buffer.clear();
-    let head_end = loop {
-        if stream.read_buf(buffer).await? == 0 {
-            bail!("the connection was closed before an answer");
-        }
-        if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at + 4;
-        }
+/// Runs the generator once.
+pub(crate) async fn ask(
+    contestant: &Contestant,
+    connections: usize,
+    until: Until,
+) -> anyhow::Result<Round> {
+    let load = Load {
+        address: contestant.address,
+        connections,
+        requests: contestant.requests.clone(),
+        until,
     };
-    let head = std::str::from_utf8(&buffer[..head_end])?.to_ascii_lowercase();
-    if !head.starts_with("http/1.1 2") {
-        bail!("{}", String::from_utf8_lossy(buffer));
-    }
-    let length: usize = head
-        .split("\r\ncontent-length:")
-        .nth(1)
-        .and_then(|rest| rest.split("\r\n").next())
-        .context("an answer without Content-Length")?
-        .trim()
-        .parse()?;
-    while buffer.len() < head_end + length {
-        if stream.read_buf(buffer).await? == 0 {
-            bail!("the connection was closed within an answer");
-        }
-    }
-    Ok(())
+    let file = tempfile::NamedTempFile::new()?;
+    serde_json::to_writer(&file, &load)?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("load")
+        .arg(file.path())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let stdout = child.stdout.take().context("the output is piped")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let begun = lines.next_line().await?;
+    ensure!(begun.as_deref() == Some(BEGUN), "the generator failed");
+    let before = cpu_of_all(&contestant.pids)?;
+    let line = lines.next_line().await?.context("the generator failed")?;
+    let after = cpu_of_all(&contestant.pids)?;
+    Ok(Round {
+        outcome: serde_json::from_str(&line)?,
+        server_cpu_seconds: after - before,
+    })
+}
+
+fn cpu_of_all(pids: &[u32]) -> anyhow::Result<f64> {
+    pids.iter().map(|pid| cpu_of(*pid)).sum()
 }

@@ -1,89 +1,182 @@
 //! The figures: collected as they are measured, shown as Markdown or JSON.
 
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use serde_json::{Map, Value, json};
 
-use crate::load::Measured;
+use crate::load::{Measured, Round};
+
+const BEGIN: &str = "<!-- begin: made by `cargo xtask bench` -->";
+const END: &str = "<!-- end: made by `cargo xtask bench` -->";
 
 /// All figures of one run.
 #[derive(Default)]
-pub(crate) struct Table {
-    rows: Vec<Row>,
+pub(crate) struct Report {
+    sections: Vec<Section>,
+    notes: Vec<String>,
 }
 
-struct Row {
-    what: String,
-    figures: Vec<(&'static str, f64, &'static str)>,
+/// One table.
+pub(crate) struct Section {
+    title: String,
+    columns: Vec<String>,
+    rows: Vec<(String, Vec<Cell>)>,
 }
 
-impl Table {
-    /// Adds a line of figures: name, value, unit.
-    pub(crate) fn add(&mut self, what: &str, figures: &[(&'static str, f64, &'static str)]) {
-        self.rows.push(Row {
-            what: what.to_owned(),
-            figures: figures.to_vec(),
+enum Cell {
+    Number(f64),
+    Text(String),
+    Missing,
+}
+
+impl Report {
+    /// Something to know about the figures.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.notes.push(text.to_owned());
+    }
+
+    /// Begins a table of load figures with further columns.
+    pub(crate) fn loads(&mut self, title: &str, more: &[&str]) -> &mut Section {
+        let columns = [
+            "connections",
+            "requests/s",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "slowest ms",
+            "server CPU µs",
+            "generator CPU µs",
+        ];
+        self.section(title, columns.iter().chain(more))
+    }
+
+    /// Begins a table of single figures.
+    pub(crate) fn figures(&mut self, title: &str) -> &mut Section {
+        self.section(title, ["figures"].iter())
+    }
+
+    fn section<'a>(
+        &mut self,
+        title: &str,
+        columns: impl Iterator<Item = &'a &'a str>,
+    ) -> &mut Section {
+        self.sections.push(Section {
+            title: title.to_owned(),
+            columns: columns.map(|column| (*column).to_owned()).collect(),
+            rows: Vec::new(),
         });
+        self.sections.last_mut().expect("one was just added")
     }
 
-    /// Adds a load figure.
-    pub(crate) fn add_load(&mut self, what: &str, measured: &Measured) {
-        let millis = |percent| f64::from(measured.percentile(percent)) / 1000.0;
-        self.add(
-            what,
-            &[
-                ("rate", measured.per_second, "requests/s"),
-                ("p50", millis(50.0), "ms"),
-                ("p99", millis(99.0), "ms"),
-                ("p99.9", millis(99.9), "ms"),
-            ],
-        );
-    }
-
-    /// As a Markdown table.
+    /// As Markdown tables.
     pub(crate) fn markdown(&self) -> String {
-        let mut text = "| what | figures |\n|---|---|\n".to_owned();
-        for row in &self.rows {
-            let figures: Vec<String> = row
-                .figures
-                .iter()
-                .map(|(name, value, unit)| format!("{name} {} {unit}", rounded(*value)))
-                .collect();
-            text.push_str(&format!("| {} | {} |\n", row.what, figures.join(" · ")));
+        let mut text = String::new();
+        for section in &self.sections {
+            text.push_str(&section.markdown());
+        }
+        for note in &self.notes {
+            text.push_str(&format!("- {note}\n"));
         }
         text
     }
 
-    /// As the page `docs/benchmarks.md`.
-    pub(crate) fn document(&self) -> String {
+    /// The page with these tables between its markers; the rest of it was written by hand.
+    pub(crate) fn placed_in(&self, page: &str) -> anyhow::Result<String> {
+        let missing = || format!("the page has no lines {BEGIN:?} and {END:?}");
+        let (before, rest) = page.split_once(BEGIN).with_context(missing)?;
+        let (_, after) = rest.split_once(END).with_context(missing)?;
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        format!(
-            "# Benchmarks\n\nMade by `cargo xtask bench --markdown docs/benchmarks.md` on {cores} cores, load generator \
-             included. Figures are for comparing within one run; another machine gives others.\n\n{}\n\
-             - *fresh*: an instance per request, as tenants' applications run. *reused*: an instance serves up to \
-             1,000 requests in turn, as the platform's own components run.\n\
-             - *first request*: the first one a deployed application gets, which maps its compiled module.\n\
-             - *restart to answering*: from starting the process to the first `200` of `GET /health`.\n\
-             - *resident memory*: `VmRSS` of each process after one login, nothing else going on.\n",
+        Ok(format!(
+            "{before}{BEGIN}\n\nOn {cores} cores, load generators included.\n\n{}\n{END}{after}",
             self.markdown()
-        )
+        ))
     }
 
-    /// As JSON.
+    /// As JSON: by section and row the figures by column.
     pub(crate) fn json(&self) -> String {
+        let sections: Vec<Value> = self.sections.iter().map(Section::json).collect();
+        let report = json!({ "sections": sections, "notes": self.notes });
+        format!("{report:#}\n")
+    }
+}
+
+impl Section {
+    /// Adds a line of load figures, and the further columns'.
+    pub(crate) fn add(
+        &mut self,
+        what: &str,
+        connections: usize,
+        measured: &Measured,
+        more: &[Option<f64>],
+    ) {
+        let median = |figure: fn(&Round) -> f64| Cell::Number(measured.median(figure));
+        let mut cells = vec![
+            Cell::Text(connections.to_string()),
+            median(Round::rate),
+            median(|round| round.outcome.p50_ms),
+            median(|round| round.outcome.p99_ms),
+            median(|round| round.outcome.p999_ms),
+            median(|round| round.outcome.slowest_ms),
+            median(Round::server_micros),
+            median(Round::generator_micros),
+        ];
+        cells.extend(
+            more.iter()
+                .map(|figure| figure.map_or(Cell::Missing, Cell::Number)),
+        );
+        self.rows.push((what.to_owned(), cells));
+    }
+
+    /// Adds a line of single figures: name, value, unit.
+    pub(crate) fn say(&mut self, what: &str, figures: &[(&str, f64, &str)]) {
+        let words: Vec<String> = figures
+            .iter()
+            .map(|(name, value, unit)| format!("{name} {} {unit}", rounded(*value)))
+            .collect();
+        self.rows
+            .push((what.to_owned(), vec![Cell::Text(words.join(" · "))]));
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = format!("## {}\n\n| what |", self.title);
+        for column in &self.columns {
+            text.push_str(&format!(" {column} |"));
+        }
+        text.push_str("\n|---|");
+        text.push_str(&"---|".repeat(self.columns.len()));
+        for (what, cells) in &self.rows {
+            text.push_str(&format!("\n| {what} |"));
+            for cell in cells {
+                let shown = match cell {
+                    Cell::Number(value) => rounded(*value),
+                    Cell::Text(words) => words.clone(),
+                    Cell::Missing => String::new(),
+                };
+                text.push_str(&format!(" {shown} |"));
+            }
+        }
+        text.push_str("\n\n");
+        text
+    }
+
+    fn json(&self) -> Value {
         let rows: Vec<Value> = self
             .rows
             .iter()
-            .map(|row| {
-                let figures: Vec<Value> = row
-                    .figures
-                    .iter()
-                    .map(
-                        |(name, value, unit)| json!({ "name": name, "value": value, "unit": unit }),
-                    )
-                    .collect();
-                json!({ "what": row.what, "figures": figures })
+            .map(|(what, cells)| {
+                let mut figures = Map::new();
+                figures.insert("what".to_owned(), what.clone().into());
+                for (column, cell) in self.columns.iter().zip(cells) {
+                    let value = match cell {
+                        Cell::Number(value) => (*value).into(),
+                        Cell::Text(words) => words.clone().into(),
+                        Cell::Missing => Value::Null,
+                    };
+                    figures.insert(column.clone(), value);
+                }
+                Value::Object(figures)
             })
             .collect();
-        format!("{:#}\n", Value::from(rows))
+        json!({ "title": self.title, "rows": rows })
     }
 }
 
@@ -92,5 +185,24 @@ fn rounded(value: f64) -> String {
         format!("{value:.0}")
     } else {
         format!("{value:.2}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_put_between_the_markers_and_what_is_around_them_stays() {
+        let mut report = Report::default();
+        report
+            .figures("Start")
+            .say("restart", &[("median", 1.0, "ms")]);
+        let page = format!("# By hand\n{BEGIN}\nold\n{END}\n## Findings\n");
+        let placed = report.placed_in(&page).unwrap();
+        assert!(placed.starts_with("# By hand\n") && placed.ends_with("## Findings\n"));
+        assert!(placed.contains("| restart | median 1.00 ms |") && !placed.contains("old"));
+        assert_eq!(report.placed_in(&placed).unwrap(), placed);
+        assert!(report.placed_in("# No markers\n").is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: measures the platform on this machine.
 
+mod peers;
+
 use crate::layout::Layout;
 use crate::report::step;
 use crate::test::tell_where_things_are;
@@ -11,6 +13,7 @@ pub(crate) fn run(layout: &Layout, arguments: &[String]) -> anyhow::Result<()> {
     machine::prepare_sandbox();
     build::guests(layout, &toolchain)?;
     build::native(layout)?;
+    let wasmtime = peers::wasmtime(layout);
     step("measuring");
     let mut command = process::cargo(&layout.root);
     command.args([
@@ -22,6 +25,9 @@ pub(crate) fn run(layout: &Layout, arguments: &[String]) -> anyhow::Result<()> {
         "nokube-bench",
     ]);
     tell_where_things_are(layout, &toolchain, &mut command)?;
+    if let Some(wasmtime) = wasmtime {
+        command.env("NOKUBE_WASMTIME", wasmtime);
+    }
     command.arg("--").args(arguments);
     process::run(&mut command)
 }
