@@ -78,6 +78,7 @@ pub(crate) async fn get_build_logs(cx: Ctx, caller: Caller) -> Result<Response, 
                 id,
                 after,
                 last_sent_ms: cx.now().millis(),
+                sent: false,
                 state: StreamState::Beginning,
             },
         )),
@@ -169,6 +170,8 @@ struct EventStream {
     after: Cursor,
     ends_at_ms: i64,
     last_sent_ms: i64,
+    /// Lines went out.
+    sent: bool,
     state: StreamState,
 }
 
@@ -204,12 +207,19 @@ impl BodyStream for EventStream {
                     self.state = StreamState::Following;
                     return Some(b"retry: 1000\n\n".to_vec());
                 }
+                // A build that is never silent would be followed for ever. Whoever comes back begins at the last id.
+                StreamState::Following
+                    if self.sent && self.host.now().millis() >= self.ends_at_ms =>
+                {
+                    return None;
+                }
                 StreamState::Following => {}
             }
             loop {
                 let text = self.look().await?;
                 let now = self.host.now().millis();
                 if !text.is_empty() {
+                    self.sent = true;
                     self.last_sent_ms = now;
                     return Some(text.into_bytes());
                 }

@@ -75,6 +75,7 @@ pub(crate) async fn get_deployment_logs(cx: Ctx, caller: Caller) -> Result<Respo
                     cx,
                     place,
                     begun: false,
+                    sent: false,
                     ends_at_ms,
                     last_sent_ms,
                 },
@@ -161,6 +162,8 @@ struct EventStream {
     cx: Ctx,
     place: Place,
     begun: bool,
+    /// Lines went out.
+    sent: bool,
     ends_at_ms: i64,
     last_sent_ms: i64,
 }
@@ -183,6 +186,10 @@ impl BodyStream for EventStream {
                 self.begun = true;
                 return Some(b"retry: 1000\n\n".to_vec());
             }
+            // A log that is never silent would go on for ever. Whoever comes back begins at the last id.
+            if self.sent && self.cx.host().now().millis() >= self.ends_at_ms {
+                return None;
+            }
             loop {
                 let page = self.place.read(&self.cx).await.ok()?;
                 let cursor = page.cursor;
@@ -201,6 +208,7 @@ impl BodyStream for EventStream {
                 self.place.cursor = cursor;
                 let now = self.cx.host().now().millis();
                 if !text.is_empty() {
+                    self.sent = true;
                     self.last_sent_ms = now;
                     return Some(text.into_bytes());
                 }

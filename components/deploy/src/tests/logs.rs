@@ -76,6 +76,34 @@ fn a_log_is_text_when_text_is_asked_for_and_the_target_may_be_away() {
     scene.get(&path).expect(503);
 }
 
+#[test]
+fn a_followed_log_that_is_never_silent_ends_by_itself_too() {
+    // It lives as long as the answers of the sidecar, which are made up below.
+    let scene: &'static Scene = Box::leak(Box::new(Scene::new()));
+    let id = scene.running();
+    let asked = std::cell::Cell::new(0);
+    scene.app.answer_calls(move |_| {
+        asked.set(asked.get() + 1);
+        assert!(asked.get() < 100, "it goes on for ever");
+        scene.app.advance_ms(1_000);
+        let line = json!({ "n": 1, "time": "2027-01-15T08:00:00.000Z", "stream": "stdout", "text": "busy" });
+        let page = json!({ "lines": [line], "cursor": "c2", "complete": false });
+        Ok(OutboundAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: page.to_string().into_bytes(),
+        })
+    });
+    let request = scene.app.get(&format!("/api/v1/deployments/{id}/logs"));
+    let request = request.bearer(&scene.token("ada"));
+    let stream = request.header("accept", "text/event-stream").send();
+    let text = String::from_utf8(stream.body).unwrap();
+    assert!(
+        text.ends_with("\n\n") && text.contains("id: c2\n"),
+        "{text}"
+    );
+}
+
 impl Scene {
     /// Where the last question to the sidecar went.
     fn last_url(&self) -> String {
