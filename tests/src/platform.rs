@@ -45,7 +45,10 @@ impl Platform {
         let marker = marker.display().to_string();
         Self::start_in_environment(
             &[],
-            &[("NOKUBE_CRASH_AT", point), ("NOKUBE_CRASH_MARKER", &marker)],
+            &[
+                (nokube_faults::CRASH_AT, point),
+                (nokube_faults::CRASH_MARKER, &marker),
+            ],
         )
     }
 
@@ -244,17 +247,50 @@ impl Platform {
     }
 
     /// Starts it again on the same port with the same data.
+    ///
+    /// # Panics
+    /// When it does not start, unless it reached the point at which it is to crash: then once more.
     pub fn start_again(&mut self) {
         let listen = self.url().trim_start_matches("http://").to_owned();
-        let (child, ready) = spawn(&Start {
+        let start = Start {
             data: self.data.path(),
             listen: &listen,
             extra_args: &self.extra_args,
             environment: &self.environment,
             disk_bytes: self.disk_bytes,
+        };
+        let is_met = self.crash_marker().exists();
+        let started = try_spawn(&start).or_else(|failure| {
+            if !is_met && self.crash_marker().exists() {
+                try_spawn(&start)
+            } else {
+                Err(failure)
+            }
         });
-        self.child = child;
-        self.ready = ready;
+        (self.child, self.ready) = started.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// From the next start on it dies at a point of `nokube_faults`, once; with `None` at none.
+    pub fn crash_after_next_start(&mut self, point: Option<&str>) {
+        let marker = self.crash_marker();
+        let _ = std::fs::remove_file(&marker);
+        let marker = marker.display().to_string();
+        self.environment = point.map_or_else(Vec::new, |point| {
+            vec![
+                (nokube_faults::CRASH_AT.to_owned(), point.to_owned()),
+                (nokube_faults::CRASH_MARKER.to_owned(), marker),
+            ]
+        });
+    }
+
+    /// Whether the point given to [`Self::crash_after_next_start`] was met.
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        self.crash_marker().exists()
+    }
+
+    fn crash_marker(&self) -> PathBuf {
+        self.data.path().join("crashed")
     }
 
     /// Waits until it has died by itself.
@@ -357,6 +393,11 @@ struct Start<'a> {
 }
 
 fn spawn(start: &Start<'_>) -> (Child, Value) {
+    try_spawn(start).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Starts one and waits until it answers; else what it said.
+fn try_spawn(start: &Start<'_>) -> Result<(Child, Value), String> {
     let data = start.data;
     let ready_file = data.join("ready.json");
     let _ = std::fs::remove_file(&ready_file);
@@ -408,13 +449,13 @@ fn spawn(start: &Start<'_>) -> (Child, Value) {
             .and_then(|text| serde_json::from_slice(&text).ok())
         {
             keep_compiled_components(&data.join("data"));
-            return (child, ready);
+            return Ok((child, ready));
         }
         let gone = child.try_wait().expect("a child can be asked");
         if gone.is_some() || began.elapsed() > START_LIMIT {
             let _ = child.kill();
             let log = std::fs::read_to_string(data.join("test-output.log")).unwrap_or_default();
-            panic!("the platform did not start ({gone:?}):\n{log}");
+            return Err(format!("the platform did not start ({gone:?}):\n{log}"));
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -6,10 +6,34 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Variable that names the point to die at.
+/// Every point, so that a test can meet each. A new one is listed here first.
+pub const POINTS: &[&str] = &[
+    "runner.leased",
+    "runner.cloning",
+    "runner.packing",
+    "runner.before_result",
+    "sidecar.artifact_received",
+    "sidecar.app_received",
+    "sidecar.app_stored",
+    "target.prepared",
+    "target.unpacked",
+    "tenants.draining",
+    "file.before_rename",
+    "file.renamed",
+    "layout.blob_written",
+    "layout.blob_named",
+    "layout.before_index",
+    "layout.index_written",
+    "sqlite.before_statement",
+    "sqlite.after_statement",
+];
+
+/// Variable that names the point to die at: `<name>`, or `<name>#<n>` for the n-th time it is met (from 1).
 pub const CRASH_AT: &str = "NOKUBE_CRASH_AT";
 /// Variable that names a file: made when the point was reached, and no crash happens while it exists,
 /// so that the platform lives after its restart.
@@ -22,17 +46,30 @@ pub const VARIABLES: [&str; 3] = [CRASH_AT, CRASH_MARKER, PLATFORM_PID];
 
 struct Plan {
     point: String,
+    /// How many times it may still be passed.
+    passes: AtomicU32,
     marker: Option<PathBuf>,
     platform: Option<Pid>,
 }
 
 /// Kills the platform with SIGKILL when this is the point that `NOKUBE_CRASH_AT` names.
+///
+/// # Panics
+/// In a process that is to crash somewhere, at a point that [`POINTS`] does not list.
 pub fn crash_point(name: &str) {
     static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
     let Some(plan) = PLAN.get_or_init(plan) else {
         return;
     };
+    assert!(
+        POINTS.contains(&name),
+        "the crash point {name} is not listed in nokube_faults::POINTS"
+    );
     if plan.point != name {
+        return;
+    }
+    let take = |left: u32| left.checked_sub(1);
+    if plan.passes.fetch_update(Relaxed, Relaxed, take).is_ok() {
         return;
     }
     if let Some(marker) = &plan.marker
@@ -55,13 +92,16 @@ pub fn crash_point(name: &str) {
 }
 
 fn plan() -> Option<Plan> {
-    let point = std::env::var(CRASH_AT).ok()?;
+    let wanted = std::env::var(CRASH_AT).ok()?;
+    let (point, time) = wanted.split_once('#').unwrap_or((&wanted, "1"));
+    let time: u32 = time.parse().unwrap_or(1);
     let platform = std::env::var(PLATFORM_PID)
         .ok()
         .and_then(|pid| pid.parse().ok())
         .and_then(Pid::from_raw);
     Some(Plan {
-        point,
+        point: point.to_owned(),
+        passes: AtomicU32::new(time.saturating_sub(1)),
         marker: std::env::var_os(CRASH_MARKER).map(PathBuf::from),
         platform,
     })

@@ -32,7 +32,9 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
             .open(&unfinished)?;
         file.write_all(bytes)?;
         file.sync_all()?;
+        nokube_faults::crash_point("file.before_rename");
         fs::rename(&unfinished, path)?;
+        nokube_faults::crash_point("file.renamed");
         sync_dir(parent)
     })();
     if written.is_err() {

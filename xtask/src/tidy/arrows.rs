@@ -7,7 +7,7 @@ use super::{Fault, TextFile};
 /// To draw a new arrow is a decision; it belongs into `docs/ARCHITECTURE.md` as well.
 const ARROWS: &[(&str, &[&str])] = &[
     ("crates/api", &["nokube-domain"]),
-    ("crates/artifact", &["nokube-spinapp"]),
+    ("crates/artifact", &["nokube-faults", "nokube-spinapp"]),
     (
         "crates/cli",
         &[
@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nokube-syscalls",
         ],
     ),
-    ("crates/engine", &["nokube-spinapp"]),
+    ("crates/engine", &["nokube-faults", "nokube-spinapp"]),
     ("crates/guest", &["nokube-api", "nokube-domain"]),
     ("crates/keys", &["nokube-domain"]),
     (

@@ -208,9 +208,11 @@ impl Layout {
     /// Puts a file in its place, over one that is there: that may be what a power failure left.
     fn keep(&self, file: NamedTempFile, digest: &Digest) -> Result<()> {
         let to = self.blob_path(digest);
+        nokube_faults::crash_point("layout.blob_written");
         file.persist(&to)
-            .map(|_| ())
-            .map_err(|error| LayoutError::io("can't write", &to)(error.error))
+            .map_err(|error| LayoutError::io("can't write", &to)(error.error))?;
+        nokube_faults::crash_point("layout.blob_named");
+        Ok(())
     }
 
     /// Where a blob is, or would be. Blobs are never changed in place.
@@ -269,7 +271,9 @@ impl Layout {
         let mut file = NamedTempFile::new_in(self.staging()).map_err(io)?;
         file.write_all(bytes).map_err(io)?;
         file.as_file().sync_all().map_err(io)?;
+        nokube_faults::crash_point("layout.before_index");
         file.persist(path).map_err(|error| io(error.error))?;
+        nokube_faults::crash_point("layout.index_written");
         sync_dir(&self.root)
     }
 

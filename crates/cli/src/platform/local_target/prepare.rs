@@ -92,6 +92,7 @@ impl LocalTarget {
             })
         })
         .await?
+        .inspect(|_| nokube_faults::crash_point("target.unpacked"))
     }
 
     /// Compiles what was never compiled. Returns the compiled modules by component, beside the

@@ -179,7 +179,9 @@ impl RawConnection {
     ) -> Result<QueryResult, Stop> {
         self.inner.busy_timeout(patience)?;
         self.watch.start(budget, is_vacuum(sql));
+        nokube_faults::crash_point("sqlite.before_statement");
         let result = self.step_through(sql, parameters, limits, only_reading);
+        nokube_faults::crash_point("sqlite.after_statement");
         if !matches!(&result, Err(Stop::Sqlite(error)) if is_interrupted(error)) {
             self.watch.finish();
         }

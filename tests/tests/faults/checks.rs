@@ -1,0 +1,167 @@
+//! Whether everything is there that was acknowledged, and nothing is there by half.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use nokube_tests::api::Api;
+use nokube_tests::platform::Platform;
+use nokube_tests::wait::until;
+use sha2::{Digest as _, Sha256};
+
+use crate::workload::Workload;
+
+/// Applications are back within this.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
+/// A lease that a crash left runs out after 20 s; a build is tried three times.
+const BUILDS_END_WITHIN: Duration = Duration::from_secs(180);
+
+/// What the last round was told, and what runs.
+pub(crate) async fn after_a_crash(platform: &Platform, workload: &mut Workload) {
+    let api = workload.api(platform);
+    for id in &workload.fresh.projects {
+        assert_eq!(
+            api.get(&format!("/projects/{id}")).await.expect(200)["name"],
+            workload.projects[id]
+        );
+    }
+    for id in &workload.fresh.builds {
+        api.get(&format!("/builds/{id}")).await.expect(200);
+    }
+    the_newest_release_is_served(&api, workload).await;
+    let fresh: Vec<i64> = workload.fresh.notes.clone();
+    notes_are_there(&api, workload, &fresh).await;
+}
+
+/// All that was ever told, the data folder included.
+pub(crate) async fn at_the_end(platform: &mut Platform, workload: &mut Workload) {
+    let api = workload.api(platform);
+    for (id, name) in &workload.projects {
+        assert_eq!(
+            api.get(&format!("/projects/{id}")).await.expect(200)["name"],
+            *name
+        );
+    }
+    let all: Vec<i64> = workload.notes.keys().copied().collect();
+    notes_are_there(&api, workload, &all).await;
+    for id in &workload.builds {
+        until(&format!("build {id} to end"), BUILDS_END_WITHIN, || async {
+            let build = api.get(&format!("/builds/{id}")).await.expect(200);
+            matches!(build["status"].as_str(), Some("success" | "failed")).then_some(())
+        })
+        .await;
+    }
+    the_newest_release_is_served(&api, workload).await;
+    let deployment = &workload.site.deployment;
+    until("the deployment to run", BACK_WITHIN, || async {
+        let deployment = api
+            .get(&format!("/deployments/{deployment}"))
+            .await
+            .expect(200);
+        (deployment["status"] == "running").then_some(())
+    })
+    .await;
+    let told = (
+        workload.projects.len(),
+        workload.builds.len(),
+        workload.notes.len(),
+    );
+    assert!(
+        told.0 > 20 && told.1 > 20 && told.2 > 20,
+        "too little was acknowledged to tell: {told:?}"
+    );
+    platform.interrupt();
+    databases_are_sound(&platform.data_dir().join("data/db"));
+    artifacts_are_whole(&platform.data_dir().join("data/artifacts/blobs/sha256"));
+    // Unfinished files are swept at each start: those of crashes are gone, and a clean end leaves none.
+    platform.start_again();
+    platform.interrupt();
+    nothing_is_unfinished(&platform.data_dir().join("data"));
+}
+
+/// The newest that was acknowledged, or a newer one that was asked for when the platform died.
+async fn the_newest_release_is_served(api: &Api, workload: &mut Workload) {
+    let site = &workload.site;
+    let (from, to) = (site.acknowledged, site.asked);
+    let served = until(
+        &format!("release {from} to {to} to be served"),
+        BACK_WITHIN,
+        || async {
+            let answer = api.visit(&site.url, "/").await.ok()?;
+            let number: u64 = answer.text.trim().parse().ok()?;
+            assert!(number <= to, "release {number} was never asked for");
+            (number >= from).then_some(number)
+        },
+    )
+    .await;
+    workload.site.acknowledged = served;
+}
+
+async fn notes_are_there(api: &Api, workload: &Workload, ids: &[i64]) {
+    for id in ids {
+        let path = format!("/notes/{id}");
+        let answer = until(&format!("{path} to answer"), BACK_WITHIN, || async {
+            let answer = api.visit(&workload.notes_url, &path).await.ok()?;
+            (!answer.status.is_server_error()).then_some(answer)
+        })
+        .await;
+        assert_eq!(answer.expect(200)["text"], workload.notes[id]);
+    }
+}
+
+fn databases_are_sound(folder: &Path) {
+    let mut checked = 0;
+    for path in files(folder).filter(|path| path.extension().is_some_and(|ending| ending == "db")) {
+        let database = rusqlite::Connection::open(&path).expect("a database can be opened");
+        let verdict: String = database
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .expect("a database can be checked");
+        assert_eq!(verdict, "ok", "{}", path.display());
+        checked += 1;
+    }
+    assert!(
+        checked >= 2,
+        "the platform's databases are in {}",
+        folder.display()
+    );
+}
+
+/// A blob's name is the digest of its bytes.
+fn artifacts_are_whole(folder: &Path) {
+    let mut checked = 0;
+    for path in files(folder) {
+        let bytes = fs::read(&path).expect("a blob can be read");
+        let name = path
+            .file_name()
+            .expect("a file has a name")
+            .to_string_lossy();
+        assert_eq!(hex::encode(Sha256::digest(&bytes)), name);
+        checked += 1;
+    }
+    assert!(checked > 3, "artifacts are in {}", folder.display());
+}
+
+fn nothing_is_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder)
+        .expect("a folder can be read")
+        .flatten()
+    {
+        let name = entry.file_name();
+        assert!(
+            !name.to_string_lossy().starts_with(".unfinished-"),
+            "{}",
+            entry.path().display()
+        );
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            nothing_is_unfinished(&entry.path());
+        }
+    }
+}
+
+fn files(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder can be read");
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+}

@@ -1,0 +1,257 @@
+//! What users do while the platform dies under them, and what it told them that it had done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use nokube_tests::api::{Answer, Api};
+use nokube_tests::guests::example;
+use nokube_tests::platform::Platform;
+use nokube_tests::repository::Repository;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::chance::Chance;
+
+/// Things done in a round, when nothing dies before.
+const STEPS: u64 = 10;
+/// A build is looked at this often before the round goes on without it.
+const LOOKS: u32 = 40;
+
+const NOTES_MANIFEST: &str = r#"spin_manifest_version = 2
+[application]
+name = "notes"
+[variables]
+greeting = { default = "Notes" }
+[[trigger.http]]
+route = "/..."
+component = "notes"
+[component.notes]
+source = "notes.wasm"
+sqlite_databases = ["default"]
+key_value_stores = ["default"]
+[component.notes.variables]
+greeting = "{{ greeting }}"
+"#;
+
+/// A service whose releases are numbered: release 7 serves `7`.
+pub(crate) struct Site {
+    pub(crate) deployment: String,
+    pub(crate) url: String,
+    /// The newest release that was acknowledged.
+    pub(crate) acknowledged: u64,
+    /// The newest release that was asked for; it may or may not have come to be.
+    pub(crate) asked: u64,
+}
+
+/// The users' side.
+pub(crate) struct Workload {
+    token: String,
+    project: i64,
+    repository: Repository,
+    /// Builds by id, with the number that they hold.
+    built: BTreeMap<String, u64>,
+    next: u64,
+    pub(crate) site: Site,
+    pub(crate) notes_url: String,
+    pub(crate) projects: BTreeMap<i64, String>,
+    pub(crate) builds: BTreeSet<String>,
+    pub(crate) notes: BTreeMap<i64, String>,
+    /// What was acknowledged in this round, to be looked for after it.
+    pub(crate) fresh: Fresh,
+}
+
+/// What one round was told.
+#[derive(Default)]
+pub(crate) struct Fresh {
+    pub(crate) projects: Vec<i64>,
+    pub(crate) builds: Vec<String>,
+    pub(crate) notes: Vec<i64>,
+}
+
+/// Nobody answers any more, or not with what was asked for: the round is over.
+struct Over;
+
+impl Workload {
+    /// Signs up, and has two applications running before anything dies.
+    pub(crate) async fn begin(platform: &Platform) -> Self {
+        let wasm = std::fs::read(example("notes")).expect("the example was built");
+        let api = platform
+            .api()
+            .register("ada", Some(platform.setup_code()))
+            .await;
+        let project = api.create_project("shop").await;
+        let repository = Repository::of_files("site", &[("index.html", b"0")]);
+        let build = api.build(project, "web", &repository.file_url()).await;
+        let site =
+            json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
+        let site = api.deploy(&site).await;
+        let notes = Repository::of_files(
+            "notes",
+            &[
+                ("spin.toml", NOTES_MANIFEST.as_bytes()),
+                ("notes.wasm", &wasm),
+            ],
+        );
+        let build = api.build(project, "notes", &notes.file_url()).await;
+        let notes = json!({ "project_id": project, "service_name": "notes", "build_id": build["build_id"] });
+        let notes = api.deploy(&notes).await;
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        Self {
+            token: api.token().expect("signed in").to_owned(),
+            project,
+            repository,
+            built: BTreeMap::new(),
+            next: 1,
+            site: Site {
+                deployment: text(&site["deployment_id"]),
+                url: text(&site["access_url"]),
+                acknowledged: 0,
+                asked: 0,
+            },
+            notes_url: text(&notes["access_url"]),
+            projects: BTreeMap::from([(project, "shop".to_owned())]),
+            builds: BTreeSet::new(),
+            notes: BTreeMap::new(),
+            fresh: Fresh::default(),
+        }
+    }
+
+    pub(crate) fn api(&self, platform: &Platform) -> Api {
+        platform.api().with_token(&self.token)
+    }
+
+    /// Works until the round is over.
+    pub(crate) async fn work(&mut self, platform: &Platform, chance: &mut Chance) {
+        self.fresh = Fresh::default();
+        let api = self.api(platform);
+        // Each kind of work at least once, or a point might never be met.
+        let first = [
+            self.release(&api).await,
+            self.note(&api).await,
+            self.project(&api).await,
+        ];
+        let mut is_over = first.iter().any(Result::is_err);
+        for _ in 0..STEPS {
+            if is_over {
+                return;
+            }
+            is_over = match chance.below(4) {
+                0 => self.release(&api).await,
+                1 => self.project(&api).await,
+                _ => self.note(&api).await,
+            }
+            .is_err();
+        }
+    }
+
+    async fn project(&mut self, api: &Api) -> Result<(), Over> {
+        self.next += 1;
+        let name = format!("p{}", self.next);
+        let request = api
+            .request(Method::POST, "/projects")
+            .json(&json!({ "name": name }));
+        if let Some(answer) = ask(api, request, 201).await? {
+            let id = answer.json()["id"]
+                .as_i64()
+                .expect("a project has a number");
+            self.projects.insert(id, name);
+            self.fresh.projects.push(id);
+        }
+        Ok(())
+    }
+
+    async fn note(&mut self, api: &Api) -> Result<(), Over> {
+        self.next += 1;
+        let text = format!("note {}", self.next);
+        let body = json!({ "text": text }).to_string();
+        let answer = api
+            .visit_with(&self.notes_url, "/notes", Method::POST, &body)
+            .await;
+        let answer = answer.map_err(|_| Over)?;
+        if answer.status == 201 {
+            let id = answer.json()["id"].as_i64().expect("a note has a number");
+            self.notes.insert(id, text);
+            self.fresh.notes.push(id);
+            return Ok(());
+        }
+        // Its process was killed, and is not back yet.
+        assert!(answer.status.is_server_error(), "{answer:?}");
+        Err(Over)
+    }
+
+    /// Builds the next number, and releases what is built.
+    async fn release(&mut self, api: &Api) -> Result<(), Over> {
+        self.next += 1;
+        let number = self.next;
+        self.repository
+            .write("index.html", number.to_string().as_bytes());
+        let _commit = self.repository.commit("next");
+        let body = json!({
+            "project_id": self.project, "service_name": "web", "repository_url": self.repository.file_url(),
+        });
+        let request = api.request(Method::POST, "/builds").json(&body);
+        if let Some(answer) = ask(api, request, 202).await? {
+            let answer = answer.json();
+            let id = answer["build_id"]
+                .as_str()
+                .expect("a build has an id")
+                .to_owned();
+            self.builds.insert(id.clone());
+            self.fresh.builds.push(id.clone());
+            self.built.insert(id, number);
+        }
+        // The newest that has ended; those that a crash held up end later.
+        for _ in 0..LOOKS {
+            let Some((build, number)) = self.newest_success(api).await? else {
+                tokio::time::sleep(Duration::from_millis(25)).await;
+                continue;
+            };
+            return self.deploy(api, &build, number).await;
+        }
+        Ok(())
+    }
+
+    async fn newest_success(&self, api: &Api) -> Result<Option<(String, u64)>, Over> {
+        let path = format!(
+            "/builds?project_id={}&service_name=web&status=success&limit=1",
+            self.project
+        );
+        let Some(answer) = ask(api, api.request(Method::GET, &path), 200).await? else {
+            return Ok(None);
+        };
+        let id = answer.json()["data"][0]["build_id"]
+            .as_str()
+            .map(ToOwned::to_owned);
+        Ok(id.and_then(|id| {
+            let number = *self.built.get(&id)?;
+            (number > self.site.asked).then_some((id, number))
+        }))
+    }
+
+    async fn deploy(&mut self, api: &Api, build: &str, number: u64) -> Result<(), Over> {
+        self.site.asked = number;
+        let body = json!({ "project_id": self.project, "service_name": "web", "build_id": build });
+        let request = api.request(Method::POST, "/deploy").json(&body);
+        if ask(api, request, 202).await?.is_some() {
+            self.site.acknowledged = number;
+        }
+        Ok(())
+    }
+}
+
+/// The answer with this status. `None` when the platform says that it can't now (429, 503).
+///
+/// # Panics
+/// For any other answer: the requests are right, and a crash must not make them wrong.
+async fn ask(
+    api: &Api,
+    request: reqwest::RequestBuilder,
+    status: u16,
+) -> Result<Option<Answer>, Over> {
+    let answer = api.try_send(request).await.map_err(|_| Over)?;
+    match answer.status.as_u16() {
+        given if given == status => Ok(Some(answer)),
+        429 | 503 => Ok(None),
+        _ => panic!("{answer:?}"),
+    }
+}
