@@ -228,12 +228,12 @@ struct Metered<'a> {
 
 impl tokio::io::AsyncRead for Metered<'_> {
     fn poll_read(
-        mut self: std::pin::Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> std::task::Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = std::pin::Pin::new(&mut self.inner).poll_read(context, buffer);
+        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
         if !self.shared.spend((buffer.filled().len() - before) as u64) {
             return std::task::Poll::Ready(Err(io::Error::other("the build's budget is used up")));
         }
@@ -243,25 +243,25 @@ impl tokio::io::AsyncRead for Metered<'_> {
 
 impl tokio::io::AsyncWrite for Metered<'_> {
     fn poll_write(
-        mut self: std::pin::Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
         bytes: &[u8],
     ) -> std::task::Poll<io::Result<usize>> {
-        std::pin::Pin::new(&mut self.inner).poll_write(context, bytes)
+        Pin::new(&mut self.inner).poll_write(context, bytes)
     }
 
     fn poll_flush(
-        mut self: std::pin::Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.inner).poll_flush(context)
+        Pin::new(&mut self.inner).poll_flush(context)
     }
 
     fn poll_shutdown(
-        mut self: std::pin::Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.inner).poll_shutdown(context)
+        Pin::new(&mut self.inner).poll_shutdown(context)
     }
 }
 
