@@ -38,18 +38,14 @@ pub fn guest(name: &str) -> PathBuf {
     build(&repository_root().join("tests/guests").join(name))
 }
 
-/// The component that answers a greeting as a WASI 0.3 one, when there is such a program.
+/// The component of one of the programs for both worlds of WASI (`tests/guests/worlds`), such as `wasi03_hello`.
 ///
 /// # Panics
-/// When it does not compile.
+/// When they do not compile.
 #[must_use]
-pub fn wasi03_hello() -> Option<PathBuf> {
-    let package = repository_root().join("tests/guests/worlds/wasi03");
-    let program = package.join("src/bin/wasi03_hello.rs");
-    program.is_file().then(|| {
-        let any = build(&package);
-        any.with_file_name("wasi03_hello.wasm")
-    })
+pub fn world(program: &str) -> PathBuf {
+    let last = build(&repository_root().join("tests/guests/worlds"));
+    last.with_file_name(format!("{program}.wasm"))
 }
 
 fn build(source: &Path) -> PathBuf {

@@ -141,16 +141,23 @@ impl Drop for Answer {
         if !self.complete {
             self.state.cancel();
         }
+        self.state.over();
     }
 }
 
 impl ComponentShared {
-    /// The answer had begun when its instance failed: the client sees it break off, the log says why.
+    /// The answer had begun when its instance failed: the client sees it break off, the log says why. Or it was
+    /// complete, and the guest did something else.
     pub(crate) fn log_broken_answer(&self, state: &RequestState) {
         if let Some(failure) = state.failure().filter(|failure| failure.is_worth_a_line())
             && state.first_to_log()
         {
-            let line = format!("the answer broke off: {failure}");
+            let what = if state.is_sent() {
+                "the instance failed after the answer"
+            } else {
+                "the answer broke off"
+            };
+            let line = format!("{what}: {failure}");
             self.log.system(Some(&self.id), Some(&state.id), &line);
         }
     }

@@ -279,11 +279,15 @@ impl App {
             // The guest's own words about a body that broke off are worth less than the reason.
             Ok(response) => match state.failure() {
                 Some(failure @ (Failure::BodyTooLarge { .. } | Failure::BodyTooSlow)) => {
+                    state.over();
                     Err(failure.clone())
                 }
                 _ => Ok(Answer::wrap(response, is_head, state, Arc::clone(shared))),
             },
-            Err(error) => Err(reason(shared, &state, error).await),
+            Err(error) => {
+                state.over();
+                Err(reason(shared, &state, error).await)
+            }
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct ComponentShared {
     pub(crate) wall: Duration,
     pub(crate) idle: Duration,
     pub(crate) max_requests: usize,
+    /// Requests that one instance may serve at once, if it is of WASI 0.3.
+    pub(crate) concurrent: usize,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) files: Option<PathBuf>,
     pub(crate) module: PathBuf,

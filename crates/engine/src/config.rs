@@ -124,6 +124,10 @@ pub struct Limits {
     pub queue: u32,
     /// Milliseconds a request may wait for its turn; then 503.
     pub queue_ms: u64,
+    /// The most requests that a manifest may have one instance serve.
+    pub instance_requests: u32,
+    /// The most requests that a manifest may have one instance serve at once.
+    pub instance_concurrency: u32,
 }
 
 impl Default for Limits {
@@ -136,6 +140,10 @@ impl Default for Limits {
             concurrency: 32,
             queue: 128,
             queue_ms: 5_000,
+            // A linear memory never shrinks, hence a count; one instance in a thousand requests costs next to nothing.
+            instance_requests: 1_000,
+            // All of them, then: what they can do to each other is their author's choice.
+            instance_concurrency: 32,
         }
     }
 }
@@ -152,6 +160,7 @@ impl Limits {
             concurrency: 32,
             queue: 512,
             queue_ms: 10_000,
+            ..Self::default()
         }
     }
 }
@@ -182,7 +191,7 @@ mod locked_json {
     }
 }
 
-/// Whether instances serve more than one request.
+/// Whether instances serve more than one request, for components whose manifest does not say it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reuse {

@@ -14,7 +14,7 @@ use wasmtime::component::{GuestTaskId, Linker, ResourceTable};
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -26,7 +26,8 @@ use crate::host::sqlite::{self, SqliteState};
 use crate::host::variables::{self, VariablesState};
 use crate::logs::{GuestPipe, Stream};
 use crate::meter::{Bounds, Meter, Turn};
-use crate::request::{Current, RequestState};
+use crate::request::RequestState;
+use crate::running::Running;
 
 /// What a store holds.
 pub(crate) struct InstanceState {
@@ -107,21 +108,34 @@ impl HandlerState for Starter {
             Ok(Ok(slot)) => slot,
             _ => return Err(wasmtime::Error::new(NoSlot)),
         };
-        let current = Arc::new(Current::default());
+        let Some(pre) = component.pre.get() else {
+            wasmtime::bail!("the component {} has not been opened", component.id);
+        };
+        let returns_at_the_end = matches!(pre, ProxyPre::P2(_));
+        let at_once = if returns_at_the_end {
+            1
+        } else {
+            component.concurrent
+        };
+        let running = Arc::new(Running::default());
         let pipe = |stream| {
             let (log, id) = (Arc::clone(&component.log), Arc::clone(&component.id));
-            GuestPipe::new(log, id, stream, Arc::clone(&current))
+            GuestPipe::new(log, id, stream, Arc::clone(&running))
         };
         let pipes = [pipe(Stream::Stdout), pipe(Stream::Stderr)];
-        let state = component.instance_state(&pipes, slot)?;
-        let turn = Arc::clone(&state.meter.turn);
+        let state = component.instance_state(&pipes, at_once, slot)?;
+        let shift = Arc::new(Shift {
+            component: Arc::clone(component),
+            running,
+            turn: Arc::clone(&state.meter.turn),
+            pipes,
+            returns_at_the_end,
+            at_once,
+        });
         let mut store = Store::new(component.engine.wasmtime(), state);
         store.limiter(|state| &mut state.bounds);
         store.epoch_deadline_callback(on_tick);
         store.set_epoch_deadline(1);
-        let Some(pre) = component.pre.get() else {
-            wasmtime::bail!("the component {} has not been opened", component.id);
-        };
         let limit = component.wall;
         // Initialisers are guest code too.
         let start = pre.instantiate_async(&mut store);
@@ -134,17 +148,11 @@ impl HandlerState for Starter {
             proxy,
             view: |state| state.http(),
             expiration: Expiration {
-                component: Arc::clone(component),
-                current: Arc::clone(&current),
-                turn,
+                shift: Arc::clone(&shift),
                 closed: Box::pin(component.closed.clone().cancelled_owned()),
                 sleep: Box::pin(tokio::time::sleep(limit)),
             },
-            state: Work {
-                component: Arc::clone(component),
-                current,
-                pipes,
-            },
+            state: Work(shift),
         })
     }
 }
@@ -159,6 +167,7 @@ impl ComponentShared {
     fn instance_state(
         &self,
         [stdout, stderr]: &[GuestPipe; 2],
+        at_once: usize,
         slot: OwnedSemaphorePermit,
     ) -> wasmtime::Result<InstanceState> {
         let mut wasi = WasiCtxBuilder::new();
@@ -180,21 +189,63 @@ impl ComponentShared {
             key_value: KeyValueState::new(Arc::clone(&self.key_value)),
             variables: VariablesState::new(Arc::clone(&self.variables)),
             bounds: Bounds::new(self.limits.memory_bytes),
-            meter: Meter::new(burst, budget, Arc::clone(self.engine.heavy())),
+            meter: Meter::new(burst, budget, at_once, Arc::clone(self.engine.heavy())),
             _slot: slot,
         })
     }
 }
 
-/// When an instance must go: its request is out of time or unwanted, it has been idle for long, or its application
+/// What an instance does, for the two that the dispatcher asks about it.
+struct Shift {
+    component: Arc<ComponentShared>,
+    running: Arc<Running>,
+    turn: Arc<Turn>,
+    pipes: [GuestPipe; 2],
+    /// A guest of WASI 0.2 does nothing any more when its function has returned. One of 0.3 may send a body then.
+    returns_at_the_end: bool,
+    at_once: usize,
+}
+
+impl Shift {
+    /// Lets go of what is over, given how many of the guest's functions have not returned.
+    fn settle(&self, calls: usize) {
+        if self.returns_at_the_end && calls == 0 {
+            self.rest();
+        } else if self.at_once > 1 && self.running.is_any_over() {
+            let wall = self.component.wall;
+            self.change(|running| running.leave(wall));
+        }
+    }
+
+    /// Nothing of the guest runs any more. True when something did.
+    fn rest(&self) -> bool {
+        self.turn.rest();
+        self.change(Running::rest)
+    }
+
+    /// Before anyone comes or goes, what was printed is told apart from what will be.
+    fn change<T>(&self, change: impl FnOnce(&Running) -> T) -> T {
+        for pipe in &self.pipes {
+            pipe.finish_line();
+        }
+        change(&self.running)
+    }
+
+    /// Whether a request has been running for so long that others had better not share its end.
+    fn is_late(&self) -> bool {
+        let half = self.component.wall / 2;
+        let deadline = self.running.deadline(half);
+        deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+}
+
+/// When an instance must go: a request is out of time, all are unwanted, it has been idle for long, or its application
 /// has been replaced.
 ///
 /// The dispatcher polls it outside the guest's own event loop, so it holds for a guest that never gives control
 /// back to that loop (wasmtime issues 11869 and 11870).
 pub(crate) struct Expiration {
-    component: Arc<ComponentShared>,
-    current: Arc<Current>,
-    turn: Arc<Turn>,
+    shift: Arc<Shift>,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
     sleep: Pin<Box<Sleep>>,
 }
@@ -207,25 +258,33 @@ impl WorkerExpiration for Expiration {
         start: Instant,
     ) -> Poll<()> {
         let this = &mut *self;
-        this.turn.over();
-        let request = this.current.get();
-        let deadline = match (&request, status) {
-            (Some(request), WorkerStatus::Requests | WorkerStatus::PostReturn) => {
-                request.register_worker(cx.waker());
-                if request.is_cancelled() {
-                    request.fail(Failure::ClientGone);
+        let Shift {
+            component,
+            running,
+            turn,
+            ..
+        } = &*this.shift;
+        turn.over();
+        let deadline = match status {
+            WorkerStatus::Requests | WorkerStatus::PostReturn => {
+                running.register(cx.waker());
+                // Others go on when one client leaves; its request then lasts as long as it may.
+                if running.is_abandoned() {
+                    running.fail(&Failure::ClientGone);
                     return Poll::Ready(());
                 }
-                request.deadline(this.component.wall)
+                let deadline = running.deadline(component.wall);
+                deadline.or_else(|| start.checked_add(component.wall))
             }
-            (None, WorkerStatus::Requests | WorkerStatus::PostReturn) => {
-                start.checked_add(this.component.wall)
-            }
-            (_, WorkerStatus::Idle) => {
+            WorkerStatus::Idle => {
+                if this.shift.rest() {
+                    // The dispatcher asked whether another request may come before it knew of the rest.
+                    cx.waker().wake_by_ref();
+                }
                 if this.closed.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                start.checked_add(this.component.idle)
+                start.checked_add(component.idle)
             }
         };
         let Some(deadline) = deadline else {
@@ -238,9 +297,9 @@ impl WorkerExpiration for Expiration {
         if this.sleep.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        if let (Some(request), true) = (request, status != WorkerStatus::Idle) {
-            request.fail(Failure::Wall {
-                limit_ms: this.component.limits.wall_ms,
+        if status != WorkerStatus::Idle {
+            running.fail(&Failure::Wall {
+                limit_ms: component.limits.wall_ms,
             });
         }
         Poll::Ready(())
@@ -248,21 +307,14 @@ impl WorkerExpiration for Expiration {
 }
 
 /// What one instance does and has done.
-pub(crate) struct Work {
-    component: Arc<ComponentShared>,
-    current: Arc<Current>,
-    pipes: [GuestPipe; 2],
-}
+pub(crate) struct Work(Arc<Shift>);
 
-impl Work {
-    /// The request is over as far as the guest is concerned.
-    fn finish(&self) -> Option<Arc<RequestState>> {
-        for pipe in &self.pipes {
-            pipe.finish_line();
-        }
-        let request = self.current.replace(None)?;
-        request.end();
-        Some(request)
+/// Tells a request that the guest's function for it has returned.
+struct Returned(Arc<RequestState>);
+
+impl Drop for Returned {
+    fn drop(&mut self) {
+        self.0.returned();
     }
 }
 
@@ -271,13 +323,14 @@ impl WorkerState for Work {
     type RequestData = Arc<RequestState>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if concurrent > 0 {
-            return ShouldAccept::No;
-        }
-        self.finish();
-        let worn_out = total >= self.component.max_requests;
-        if worn_out || self.component.closed.is_cancelled() {
+        let shift = &*self.0;
+        let component = &shift.component;
+        shift.settle(concurrent);
+        let worn_out = total >= component.max_requests || shift.turn.is_spent();
+        if worn_out || component.closed.is_cancelled() {
             ShouldAccept::Never
+        } else if shift.running.count() >= shift.at_once || shift.is_late() {
+            ShouldAccept::No
         } else {
             ShouldAccept::Yes
         }
@@ -290,36 +343,61 @@ impl WorkerState for Work {
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         request.start();
+        let returned = Returned(Arc::clone(&request));
+        let rested = self.0.change(|running| running.join(request));
         let state = store.data_mut();
-        state.meter.reset();
+        state.meter.begin(rested);
         state.outbound.set_origin(Origin {
-            request_id: Some(Arc::clone(&request.id)),
-            depth: request.depth,
+            request_id: self.0.running.request_id(),
+            depth: self.0.running.depth(),
         });
-        state.bounds.refused = false;
-        self.current.replace(Some(request));
+        if rested {
+            state.bounds.refused = false;
+        }
         // Time-outs are `Expiration`'s: this future is polled inside the guest's event loop, which a busy guest
-        // keeps from running.
-        Box::pin(std::future::pending())
+        // keeps from running. It is dropped when the guest's function has returned.
+        Box::pin(async move {
+            let _returned = returned;
+            std::future::pending().await
+        })
     }
 
     fn drop(&self, store: Store<InstanceState>, result: wasmtime::Result<()>) {
+        let Shift {
+            component, running, ..
+        } = &*self.0;
         if let Err(error) = result {
-            let failure = why(&self.component, store.data(), &error);
-            match self.current.get() {
-                Some(request) => {
-                    request.fail(failure);
-                    if request.is_answered() {
-                        self.component.log_broken_answer(&request);
-                    }
-                }
-                None => {
-                    tracing::debug!(component = %self.component.id, %failure, "an idle instance ended")
-                }
+            let failure = why(component, store.data(), &error);
+            running.fail(&failure);
+            let requests = running.all();
+            if requests.is_empty() {
+                tracing::debug!(component = %component.id, %failure, "an idle instance ended");
+            }
+            if requests.len() > 1 {
+                component.log_shared_end(&requests);
+            }
+            for request in requests.iter().filter(|request| request.is_answered()) {
+                component.log_broken_answer(request);
             }
         }
-        self.finish();
+        self.0.rest();
         drop(store);
+    }
+}
+
+impl ComponentShared {
+    /// Requests that shared an instance end with it, whichever of them is to blame.
+    fn log_shared_end(&self, requests: &[Arc<RequestState>]) {
+        let mut failures = requests.iter().filter_map(|request| request.failure());
+        if let Some(failure) = failures.find(|failure| failure.is_worth_a_line()) {
+            let ids: Vec<_> = requests.iter().map(|request| request.id.as_str()).collect();
+            let line = format!(
+                "an instance that served {} requests at once ended with them: {failure}; they are {}",
+                ids.len(),
+                ids.join(", ")
+            );
+            self.log.system(Some(&self.id), None, &line);
+        }
     }
 }
 

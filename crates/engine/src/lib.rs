@@ -32,6 +32,7 @@ mod module;
 mod options;
 pub mod registry;
 mod request;
+mod running;
 pub mod server;
 mod ticker;
 

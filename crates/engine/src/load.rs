@@ -316,6 +316,14 @@ impl<'a> Loader<'a> {
     fn assemble(&self, part: Part<'_>, app: &Weak<App>, closed: &CancellationToken) -> Component {
         let config = self.config;
         let limits = config.limits_of(&part.id).clone();
+        // What the manifest says, as far as the platform allows it; else what the platform says.
+        let (max_requests, concurrent) = match part.component.reuse() {
+            Some(reuse) => (
+                reuse.requests.min(limits.instance_requests),
+                reuse.concurrent.min(limits.instance_concurrency),
+            ),
+            None => (config.reuse.max_requests_per_instance, 1),
+        };
         let files = &config.components[&part.id];
         // What is configured for a deployment wins over what its author wrote, as with Spin's `--env`.
         let mut environment = part.component.env.clone();
@@ -350,7 +358,8 @@ impl<'a> Loader<'a> {
             log: Arc::clone(&self.log),
             wall: Duration::from_millis(limits.wall_ms),
             idle: Duration::from_millis(config.reuse.idle_ms),
-            max_requests: config.reuse.max_requests_per_instance.max(1) as usize,
+            max_requests: max_requests.max(1) as usize,
+            concurrent: concurrent.max(1) as usize,
             limits,
             environment: environment.into_iter().collect(),
             files: files.files.clone(),

@@ -17,6 +17,8 @@ pub(crate) struct Turn {
     waited: AtomicBool,
     /// It is not waiting but making way.
     yielding: AtomicBool,
+    /// As much was computed as one request may: no other one should join in.
+    spent: AtomicBool,
     heavy: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
@@ -27,6 +29,15 @@ impl Turn {
             self.waited.store(true, Ordering::Release);
             self.hold(None);
         }
+    }
+
+    /// The instance has nothing to do any more.
+    pub(crate) fn rest(&self) {
+        self.spent.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Acquire)
     }
 
     fn hold(&self, permit: Option<OwnedSemaphorePermit>) {
@@ -44,12 +55,19 @@ impl Turn {
     }
 }
 
-/// CPU time of the request an instance serves, in ticks.
+/// CPU time of the requests an instance serves, in ticks.
+///
+/// Requests at once draw on one account, since nobody can tell which of them computes. It is filled up only when the
+/// instance has come to rest, so that a stream of requests does not feed one of them for ever: each that joins brings
+/// its own budget, but no more do than may run at once; and when one budget is used up, none may join.
 pub(crate) struct Meter {
     pub(crate) turn: Arc<Turn>,
     used: u64,
+    granted: u64,
     burst: u64,
+    burst_end: u64,
     budget: u64,
+    at_once: u64,
     slots: Arc<Semaphore>,
 }
 
@@ -59,19 +77,29 @@ pub(crate) struct Meter {
 pub(crate) struct OverBudget;
 
 impl Meter {
-    pub(crate) fn new(burst: u64, budget: u64, slots: Arc<Semaphore>) -> Self {
+    /// For an instance that serves up to `at_once` requests at once, with a budget of so many ticks each.
+    pub(crate) fn new(burst: u64, budget: u64, at_once: usize, slots: Arc<Semaphore>) -> Self {
         Self {
             turn: Arc::default(),
             used: 0,
+            granted: budget,
             burst,
+            burst_end: burst,
             budget,
+            at_once: at_once as u64,
             slots,
         }
     }
 
-    /// A new request begins.
-    pub(crate) fn reset(&mut self) {
-        self.used = 0;
+    /// A request begins: after a rest, or beside others.
+    pub(crate) fn begin(&mut self, rested: bool) {
+        if rested {
+            self.used = 0;
+            self.granted = 0;
+        }
+        let most = self.budget.saturating_mul(self.at_once);
+        self.granted = self.granted.saturating_add(self.budget).min(most);
+        self.burst_end = self.used.saturating_add(self.burst);
     }
 
     /// A tick found the guest computing.
@@ -79,10 +107,13 @@ impl Meter {
         if !self.turn.waited.swap(false, Ordering::AcqRel) {
             self.used += 1;
         }
-        if self.used > self.budget {
+        if self.used > self.granted {
             return Err(OverBudget);
         }
-        let heavy = (self.used > self.burst).then(|| Arc::clone(&self.slots));
+        if self.used >= self.budget {
+            self.turn.spent.store(true, Ordering::Release);
+        }
+        let heavy = (self.used > self.burst_end).then(|| Arc::clone(&self.slots));
         self.turn.yielding.store(true, Ordering::Release);
         Ok(UpdateDeadline::YieldCustom(
             1,
@@ -165,7 +196,7 @@ mod tests {
 
     #[test]
     fn only_ticks_in_a_row_count_as_computing() {
-        let mut meter = Meter::new(10, 3, Arc::new(Semaphore::new(1)));
+        let mut meter = Meter::new(10, 3, 1, Arc::new(Semaphore::new(1)));
         for _ in 0..100 {
             meter.turn.yielding.store(false, Ordering::Release);
             meter.turn.over();
@@ -173,5 +204,23 @@ mod tests {
         }
         assert!((0..3).all(|_| meter.tick().is_ok()));
         assert!(meter.tick().is_err());
+    }
+
+    #[test]
+    fn a_stream_of_requests_feeds_none_of_them_for_ever() {
+        let mut meter = Meter::new(10, 3, 2, Arc::new(Semaphore::new(1)));
+        meter.begin(true);
+        assert!((0..2).all(|_| meter.tick().is_ok()) && !meter.turn.is_spent());
+        meter.begin(false);
+        assert!(meter.tick().is_ok() && meter.turn.is_spent());
+        for _ in 0..100 {
+            meter.begin(false);
+        }
+        assert!((0..3).all(|_| meter.tick().is_ok()));
+        assert!(meter.tick().is_err(), "two budgets for two at once");
+        meter.turn.rest();
+        meter.begin(true);
+        assert!((0..3).all(|_| meter.tick().is_ok()));
+        assert!(meter.tick().is_err(), "one request has its own only");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::task::AtomicWaker;
@@ -29,6 +29,8 @@ pub(crate) struct RequestState {
     cancelled: AtomicBool,
     /// Wakes the worker that has this request.
     worker: AtomicWaker,
+    returned: AtomicBool,
+    over: AtomicBool,
     ended: AtomicBool,
     ended_notify: Notify,
     started: OnceLock<Instant>,
@@ -62,6 +64,8 @@ impl RequestState {
             failure: OnceLock::new(),
             cancelled: AtomicBool::new(false),
             worker: AtomicWaker::new(),
+            returned: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             ended_notify: Notify::new(),
             started: OnceLock::new(),
@@ -113,6 +117,26 @@ impl RequestState {
         self.cancelled.load(Ordering::Acquire)
     }
 
+    /// The guest's function has returned, or been dropped; it may still send the answer's body.
+    pub(crate) fn returned(&self) {
+        self.returned.store(true, Ordering::Release);
+    }
+
+    /// The answer is sent, or nothing of it is wanted.
+    pub(crate) fn over(&self) {
+        self.over.store(true, Ordering::Release);
+        self.worker.wake();
+    }
+
+    pub(crate) fn is_sent(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing is left to do for it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.returned.load(Ordering::Acquire) && (self.is_sent() || self.is_cancelled())
+    }
+
     pub(crate) fn register_worker(&self, waker: &std::task::Waker) {
         self.worker.register(waker);
     }
@@ -129,30 +153,6 @@ impl RequestState {
         if !self.ended.load(Ordering::Acquire) {
             let _ = tokio::time::timeout(limit, notified).await;
         }
-    }
-}
-
-/// The request an instance serves now, shared with its output streams.
-#[derive(Default)]
-pub(crate) struct Current(Mutex<Option<Arc<RequestState>>>);
-
-impl Current {
-    pub(crate) fn get(&self) -> Option<Arc<RequestState>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    pub(crate) fn request_id(&self) -> Option<Arc<str>> {
-        self.get().map(|request| Arc::clone(&request.id))
-    }
-
-    pub(crate) fn replace(&self, request: Option<Arc<RequestState>>) -> Option<Arc<RequestState>> {
-        std::mem::replace(
-            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
-            request,
-        )
     }
 }
 

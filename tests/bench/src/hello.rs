@@ -33,8 +33,10 @@ struct Mode {
 /// Measures it.
 pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut guests = vec![("0.2", nokube_tests::guests::example("hello-wasi"))];
-    guests.extend(nokube_tests::guests::wasi03_hello().map(|wasm| ("0.3", wasm)));
+    let guests = [
+        ("0.2", nokube_tests::guests::example("hello-wasi")),
+        ("0.3", nokube_tests::guests::world("wasi03_hello")),
+    ];
     let mut modes = vec![mode("native", server::native().await?, None)];
     for (version, wasm) in &guests {
         let modules = folder.path().join(version);
@@ -53,9 +55,6 @@ pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::R
     }
     if options.wasmtime.is_none() {
         report.note("`wasmtime serve`: not run, there is no such program here");
-    }
-    if guests.len() == 1 {
-        report.note("WASI 0.3: not run, there is no such guest here");
     }
     let contestants: Vec<Contestant> = modes.iter().map(|mode| mode.contestant.clone()).collect();
     let table = report.loads("A greeting", &["÷ native", "÷ wasmtime", "CPU ÷ wasmtime"]);

@@ -11,7 +11,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::{AppLog, MAX_TEXT_BYTES, Stream};
-use crate::request::Current;
+use crate::running::Running;
 
 /// One of a guest's two output streams. Clones write to the same line.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ struct Shared {
     log: Arc<AppLog>,
     component: Arc<str>,
     stream: Stream,
-    current: Arc<Current>,
+    running: Arc<Running>,
     /// The begun line.
     line: Mutex<Vec<u8>>,
 }
@@ -33,20 +33,20 @@ impl GuestPipe {
         log: Arc<AppLog>,
         component: Arc<str>,
         stream: Stream,
-        current: Arc<Current>,
+        running: Arc<Running>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 log,
                 component,
                 stream,
-                current,
+                running,
                 line: Mutex::default(),
             }),
         }
     }
 
-    /// Writes what has no line end yet: its request is over.
+    /// Writes what has no line end yet: whose it is will be unknown in a moment.
     pub(crate) fn finish_line(&self) {
         let mut line = self.lock();
         self.emit(&mut line);
@@ -70,10 +70,10 @@ impl GuestPipe {
             log,
             component,
             stream,
-            current,
+            running,
             ..
         } = &*self.shared;
-        let id = current.request_id();
+        let id = running.request_id();
         log.write(
             *stream,
             Some(component),

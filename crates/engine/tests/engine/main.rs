@@ -12,4 +12,5 @@ mod loading;
 mod measure;
 mod serving;
 mod support;
+mod together;
 mod worlds;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nokube_engine::Reuse;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::guests;
 use crate::support::{Served, Stage, engine};
 
 fn wanted() -> bool {
@@ -110,6 +112,27 @@ async fn measure_requests_per_second() {
         eprintln!("{name}:");
         for connections in [1, 16, 64] {
             load(&served, "/ok", connections, Duration::from_secs(3)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn measure_requests_at_once_in_one_instance() {
+    if !wanted() {
+        return;
+    }
+    for (name, guest, concurrent) in [
+        ("0.2 in turn", "wasi02_hello", 1),
+        ("0.3 in turn", "wasi03_hello", 1),
+        ("0.3 at once", "wasi03_hello", 16),
+    ] {
+        let reuse = json!({ "requests": 1_000, "concurrent": concurrent });
+        let mut stage = guests::stage(guest, &json!({ "nokube": { "reuse": reuse } }));
+        stage.config.limits.concurrency = 64;
+        let served = Arc::new(stage.serve().await);
+        eprintln!("{name}:");
+        for connections in [1, 16, 64] {
+            load(&served, "/", connections, Duration::from_secs(3)).await;
         }
     }
 }

@@ -45,7 +45,7 @@ pub trait Chain: Send + Sync {
 }
 
 /// How many chained calls led to a request; 0, or absent, for one that came from outside.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ChainDepth(pub u32);
 
 /// Where a request leads.

@@ -144,7 +144,7 @@ impl OutboundHttpState {
         }
     }
 
-    /// Notes which request the instance serves next.
+    /// Notes for which requests the instance works now: of several the deepest, and no id.
     pub fn set_origin(&mut self, origin: Origin) {
         self.origin = origin;
     }
