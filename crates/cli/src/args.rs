@@ -150,6 +150,9 @@ pub(crate) struct LocalArgs {
     /// Let applications connect to loopback and private addresses.
     #[arg(long)]
     pub(crate) tenant_private_egress: bool,
+    /// Unload an application that nobody asked for so many seconds; the next request loads it again.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) unload_idle_after: u32,
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
 }
@@ -175,9 +178,6 @@ pub(crate) struct StorageArgs {
     /// What nothing names is removed when it is this old.
     #[arg(long, hide = true, default_value_t = 3600)]
     pub(crate) unused_for_seconds: u64,
-    /// Unload an application that nobody asked for so many seconds; the next request loads it again.
-    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) unload_idle_after: u32,
 }
 
 /// What `up`, `sidecar` and `runner` share: builds.

@@ -390,7 +390,7 @@ impl ComponentShared {
     fn log_shared_end(&self, requests: &[Arc<RequestState>]) {
         let mut failures = requests.iter().filter_map(|request| request.failure());
         if let Some(failure) = failures.find(|failure| failure.is_worth_a_line()) {
-            let ids: Vec<_> = requests.iter().map(|request| request.id.as_str()).collect();
+            let ids: Vec<_> = requests.iter().map(|request| &*request.id).collect();
             let line = format!(
                 "an instance that served {} requests at once ended with them: {failure}; they are {}",
                 ids.len(),

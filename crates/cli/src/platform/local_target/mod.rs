@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use nokube_api::logs::{LogLine, LogPage, LogStream};
 use nokube_api::sidecar::{AppSpec, DesiredState};
 use nokube_artifact::layout::Layout;
