@@ -66,7 +66,9 @@ pub(crate) struct UpArgs {
     /// The platform's Spin application.
     #[arg(long, default_value = "spin.toml", env = "NOKUBE_MANIFEST")]
     pub(crate) manifest: PathBuf,
-    /// Spin runtime configuration. Relative database paths in it are taken below the data folder.
+    /// Spin runtime configuration: databases and key-value stores in files, variables given in it, by the environment or
+    /// by a dotenv file. Relative paths of files are taken below the data folder's db/, which `data/db/` stands for;
+    /// what has no path is a file named by its label. Keys, addresses and options win over variables in it.
     #[arg(long, value_name = "FILE")]
     pub(crate) runtime_config: Option<PathBuf>,
     /// A variable of the platform's application, above what is set otherwise.
@@ -75,12 +77,12 @@ pub(crate) struct UpArgs {
     /// The address users reach the platform at, when it is not the one it listens on.
     #[arg(long, value_name = "URL", env = "NOKUBE_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
-    /// Prefix of image names.
-    #[arg(long, default_value = "registry.localhost/nokube")]
-    pub(crate) registry: String,
+    /// Prefix of image names; `registry.localhost/nokube` unless the runtime configuration says otherwise.
+    #[arg(long)]
+    pub(crate) registry: Option<String>,
     /// Origins whose scripts may call the API, separated by commas.
-    #[arg(long, default_value = "")]
-    pub(crate) cors_origins: String,
+    #[arg(long)]
+    pub(crate) cors_origins: Option<String>,
     /// Addresses and networks of proxies in front, whose `X-Forwarded-For` is believed, separated by
     /// commas.
     #[arg(long, default_value = "")]

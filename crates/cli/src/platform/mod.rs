@@ -22,6 +22,7 @@ mod machine;
 mod platform_app;
 mod process;
 pub(crate) mod runner;
+mod runtime_config;
 pub(crate) mod standalone;
 pub(crate) mod tenants;
 mod unix;

@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use nokube_engine::{AppConfig, ComponentFiles, Egress, Limits, Reuse};
-use nokube_sidecar::durable::create_private_dir;
 use nokube_spinapp::locked::{ContentRef, LockedApp};
 use nokube_spinapp::manifest::{ComponentContent, Manifest};
-use nokube_spinapp::runtime_config::{
-    KeyValueStore, RuntimeConfig, SqliteDatabase, VariablesProvider,
-};
+use nokube_spinapp::runtime_config::RuntimeConfig;
 
 use super::cache::ModuleCache;
+use super::runtime_config;
 
 /// Its id in the registry and in logs.
 const ID: &str = "platform";
@@ -65,13 +63,25 @@ impl PlatformApp<'_> {
             };
             components.insert(component.id.clone(), files);
         }
-        let runtime = self.read_runtime_config()?;
-        let (sqlite, key_value) = self.stores(&locked, &runtime)?;
+        let runtime = match self.runtime_config {
+            Some(path) => runtime_config::read(path)?,
+            None => RuntimeConfig::default(),
+        };
+        let stores = runtime_config::stores(&locked, &runtime, self.databases)?;
         let mut limits = Limits::platform();
         if let Some(most) = runtime.max_instance_memory {
             limits.memory_bytes = limits.memory_bytes.min(most);
         }
-        let mut variables = variables_of(&runtime)?;
+        let environment = runtime_config::environment();
+        let mut variables = runtime_config::variables(&runtime, &locked.variables, &environment)?;
+        for (name, value) in &self.variables {
+            if variables.get(name).is_some_and(|other| other != value) {
+                tracing::warn!(
+                    "the runtime configuration has another value for the variable {name}, which is not used: \
+                     it comes from the data folder's keys, the addresses in use or an option"
+                );
+            }
+        }
         variables.extend(self.variables);
         Ok(AppConfig {
             id: ID.to_owned(),
@@ -81,8 +91,8 @@ impl PlatformApp<'_> {
             components,
             variables,
             environment: BTreeMap::new(),
-            sqlite,
-            key_value,
+            sqlite: stores.sqlite,
+            key_value: stores.key_value,
             limits,
             component_limits: BTreeMap::new(),
             egress: self.egress,
@@ -117,73 +127,4 @@ impl PlatformApp<'_> {
             files: Vec::new(),
         }))
     }
-
-    fn read_runtime_config(&self) -> anyhow::Result<RuntimeConfig> {
-        let Some(path) = self.runtime_config else {
-            return Ok(RuntimeConfig::default());
-        };
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("{} cannot be read", path.display()))?;
-        RuntimeConfig::parse(&text)
-            .map_err(|faults| anyhow::anyhow!("{} has faults:\n{faults}", path.display()))
-    }
-
-    /// A file for each label. The data folder wins over relative paths of the runtime configuration;
-    /// absolute ones stay.
-    fn stores(
-        &self,
-        locked: &LockedApp,
-        runtime: &RuntimeConfig,
-    ) -> anyhow::Result<(BTreeMap<String, PathBuf>, BTreeMap<String, PathBuf>)> {
-        create_private_dir(self.databases)
-            .with_context(|| format!("{} cannot be made", self.databases.display()))?;
-        let file = |label: &str, ending: &str, path: Option<&String>| match path.map(Path::new) {
-            Some(path) if path.is_absolute() => path.to_owned(),
-            _ => self.databases.join(format!("{label}.{ending}")),
-        };
-        let (mut sqlite, mut key_value) = (BTreeMap::new(), BTreeMap::new());
-        for component in &locked.components {
-            for label in component.sqlite_databases() {
-                let path = match runtime.sqlite_databases.get(label) {
-                    None => None,
-                    Some(SqliteDatabase::Spin { path, .. }) => path.as_ref(),
-                    Some(SqliteDatabase::LibSql { .. }) => bail!(
-                        "the database `{label}` is a libSQL server, which `nokube up` does not use; run the platform under Spin for that"
-                    ),
-                };
-                sqlite.insert(label.to_owned(), file(label, "db", path));
-            }
-            for label in component.key_value_stores() {
-                let path = match runtime.key_value_stores.get(label) {
-                    None => None,
-                    Some(KeyValueStore::Spin { path }) => path.as_ref(),
-                    Some(KeyValueStore::Redis { .. }) => bail!(
-                        "the key-value store `{label}` is a Redis server, which `nokube up` does not use; run the platform under Spin for that"
-                    ),
-                };
-                key_value.insert(label.to_owned(), file(label, "kv", path));
-            }
-        }
-        Ok((sqlite, key_value))
-    }
-}
-
-fn variables_of(runtime: &RuntimeConfig) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut variables = BTreeMap::new();
-    // The first that has a value wins.
-    for provider in runtime.variables_providers.iter().rev() {
-        match provider {
-            VariablesProvider::Static { values } => variables.extend(
-                values
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.expose().to_owned())),
-            ),
-            // The environment and keys are read anyway.
-            VariablesProvider::Env { .. } => {}
-            VariablesProvider::Vault { .. } => {
-                bail!("variables from Vault are not supported by `nokube up`; use --variable")
-            }
-        }
-    }
-    Ok(variables)
 }

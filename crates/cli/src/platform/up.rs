@@ -208,11 +208,17 @@ impl Addresses {
             ("git_access", self.git_access.as_str().to_owned()),
             ("denied_ports", ports.join(",")),
             ("base_domain", args.local.base_domain.clone()),
-            ("registry", args.registry.clone()),
-            ("cors_origins", args.cors_origins.clone()),
+            // The front has to know them too, so the option alone says them.
             ("trusted_proxies", args.trusted_proxies.clone()),
         ];
         variables.extend(known.map(|(name, value)| (name.to_owned(), value)));
+        // What was not said is left to the runtime configuration and the manifest.
+        let said = [
+            ("registry", &args.registry),
+            ("cors_origins", &args.cors_origins),
+        ];
+        let said = said.map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        variables.extend(said.into_iter().flatten());
         variables.extend(args.variables.iter().cloned());
         variables
     }
