@@ -1,10 +1,12 @@
 //! The platform killed (`kill -9`) between any two steps of the main job and started again: nothing
 //! acknowledged is lost, each build ends, and what ran is served again without a user's request.
 
+use std::fs;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nokube_tests::api::Api;
-use nokube_tests::platform::Platform;
+use nokube_tests::platform::{Platform, nokube, repository_root};
 use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
 use serde_json::json;
@@ -209,4 +211,62 @@ async fn running_applications_and_sessions_are_back_after_a_kill_and_a_ctrl_c() 
     let api = platform.api().with_token(api.token().expect("signed in"));
     serves(&api, &url, "kept").await;
     assert_eq!(api.get("/auth/me").await.expect(200)["username"], "ada");
+}
+
+/// A child of `parent` that compiles, once it has given up its rights: by then it is bound to its parent.
+fn compiler_of(parent: u32) -> Option<String> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).ok()?;
+    let children: Vec<String> = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|text| text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    children.into_iter().find(|pid| {
+        let read = |name| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        read("cmdline").contains("\0compile\0") && read("status").contains("NoNewPrivs:\t1")
+    })
+}
+
+struct KilledAtTheEnd(Child);
+
+impl Drop for KilledAtTheEnd {
+    fn drop(&mut self) {
+        // Mostly it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_compiler_ends_with_the_platform_that_wants_its_work() {
+    let data = tempfile::tempdir().expect("a folder");
+    let platform = Command::new(nokube())
+        .args(["up", "--no-runner", "--listen", "127.0.0.1:0", "--manifest"])
+        .arg(repository_root().join("spin.toml"))
+        .arg("--data-dir")
+        .arg(data.path().join("data"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nokube starts");
+    let mut platform = KilledAtTheEnd(platform);
+    let parent = platform.0.id();
+    let compiler = until("the platform to compile", RECOVERY, || {
+        // Stopped, so that it does not end because it is done.
+        let stop = |pid: &String| Command::new("kill").args(["-STOP", pid]).status();
+        let found =
+            compiler_of(parent).filter(|pid| stop(pid).is_ok_and(|status| status.success()));
+        std::future::ready(found)
+    })
+    .await;
+    platform.0.kill().expect("killed");
+    platform.0.wait().expect("ended");
+    until("the compiler to end", RECOVERY, || async {
+        let stat = fs::read_to_string(format!("/proc/{compiler}/stat")).unwrap_or_default();
+        // Its entry stays until somebody asks how it ended.
+        let over = stat.is_empty() || stat.contains(") Z ");
+        over.then_some(())
+    })
+    .await;
 }

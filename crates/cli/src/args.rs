@@ -285,6 +285,9 @@ pub(crate) struct CompileArgs {
     pub(crate) source: PathBuf,
     /// The native code; `-` for standard output.
     pub(crate) target: PathBuf,
+    /// End when this process does.
+    #[arg(long, value_name = "PID")]
+    pub(crate) parent: Option<u32>,
 }
 
 /// `nokube tenants`: standard input and output are the listening sockets.

@@ -3,19 +3,20 @@
 //! The folder is this process's own (0700). The files are native code: written by us from a child's
 //! output, never by a build or a tenant.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use nokube_sidecar::durable::{UNFINISHED, create_private_dir, remove_unfinished, sync_dir};
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore, SemaphorePermit};
 
 use super::cache_sweep::note_use;
 use super::child::THIS_PROGRAM;
@@ -25,6 +26,8 @@ use super::compile::EXIT_INVALID;
 const COMPILE_WITHIN: Duration = Duration::from_secs(300);
 /// Modules are read from the disk's cache mostly; more at once would not be faster.
 const HASHED_AT_ONCE: usize = 4;
+/// Compilers at once.
+const COMPILERS: usize = 2;
 /// What is passed on of a compiler's complaint.
 const LONGEST_REASON_BYTES: usize = 2000;
 
@@ -50,10 +53,47 @@ struct Inner {
     dir: PathBuf,
     compatibility: String,
     uid: Option<u32>,
-    /// One at a time: the compiler uses every core by itself.
-    turn: Mutex<()>,
     /// Modules that are read at once.
     hashing: Semaphore,
+    turns: Turns,
+}
+
+/// Who compiles now: several modules at once, each of them once.
+struct Turns {
+    /// A compiler uses every core by itself. More than one, so that a tenant's module that takes minutes does not keep
+    /// everybody else's waiting; no more, since each may need gigabytes.
+    compilers: Semaphore,
+    /// By the compiled file: who comes second waits for what the first one makes.
+    files: Mutex<HashMap<PathBuf, Weak<AsyncMutex<()>>>>,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self {
+            compilers: Semaphore::new(COMPILERS),
+            files: Mutex::default(),
+        }
+    }
+
+    /// Waits until nobody else makes `file`.
+    async fn of(&self, file: &Path) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            files.retain(|_, turn| turn.strong_count() > 0);
+            let there = files.get(file).and_then(Weak::upgrade);
+            there.unwrap_or_else(|| {
+                let turn = Arc::default();
+                files.insert(file.to_owned(), Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
+    }
+
+    /// Waits until another compiler may run.
+    async fn compiler(&self) -> io::Result<SemaphorePermit<'_>> {
+        self.compilers.acquire().await.map_err(io::Error::other)
+    }
 }
 
 impl ModuleCache {
@@ -66,8 +106,8 @@ impl ModuleCache {
             dir: dir.to_owned(),
             compatibility: compatibility.to_owned(),
             uid,
-            turn: Mutex::new(()),
             hashing: Semaphore::new(HASHED_AT_ONCE),
+            turns: Turns::new(),
         })))
     }
 
@@ -96,7 +136,7 @@ impl ModuleCache {
             note_use(&path);
             return Ok(path);
         }
-        let _turn = self.0.turn.lock().await;
+        let _turn = self.0.turns.of(&path).await;
         if !path.try_exists()? {
             let source = wasm.to_owned();
             let found = tokio::task::spawn_blocking(move || hash_of(&source))
@@ -106,6 +146,7 @@ impl ModuleCache {
                 let text = format!("{} is damaged", wasm.display());
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
             }
+            let _compiler = self.0.turns.compiler().await?;
             self.compile(wasm, &path).await?;
         }
         Ok(path)
@@ -122,11 +163,8 @@ impl ModuleCache {
     }
 
     async fn compile(&self, wasm: &Path, path: &Path) -> Result<(), CacheError> {
-        let unfinished = Unfinished(
-            self.0
-                .dir
-                .join(format!("{UNFINISHED}{}", std::process::id())),
-        );
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let unfinished = Unfinished(self.0.dir.join(format!("{UNFINISHED}{name}")));
         let output = OpenOptions::new()
             .write(true)
             .create(true)
@@ -136,7 +174,8 @@ impl ModuleCache {
         let mut command = Command::new(THIS_PROGRAM);
         command
             .arg0("nokube")
-            .args(["compile", "-", "-"])
+            .args(["compile", "-", "-", "--parent"])
+            .arg(std::process::id().to_string())
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(File::open(wasm)?))
@@ -205,5 +244,38 @@ fn hash_of(path: &Path) -> io::Result<String> {
             0 => return Ok(hex::encode(hash.finalize())),
             length => hash.update(&buffer[..length]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_module_is_made_once_and_does_not_keep_others_waiting() {
+        let turns = Turns::new();
+        let first = turns.of(Path::new("a")).await;
+        let compiler = turns.compiler().await.unwrap();
+        let mut second = Box::pin(turns.of(Path::new("a")));
+        assert!(second.as_mut().now_or_never().is_none(), "a is being made");
+        let other = turns.of(Path::new("b")).now_or_never();
+        assert!(other.is_some(), "b is not");
+        let another = turns
+            .compiler()
+            .now_or_never()
+            .expect("a second one")
+            .unwrap();
+        assert!(turns.compiler().now_or_never().is_none(), "no third one");
+        drop((compiler, another, first));
+        second.await;
+        drop(other);
+        drop(turns.of(Path::new("c")).await);
+        assert_eq!(
+            turns.files.lock().unwrap().len(),
+            1,
+            "what is over is forgotten"
+        );
     }
 }

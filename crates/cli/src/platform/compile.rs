@@ -10,7 +10,7 @@ use nokube_engine::{CompileError, Engine, EngineOptions};
 use nokube_syscalls::Role;
 use rustix::process::Resource;
 
-use super::confine;
+use super::{confine, process};
 use crate::args::CompileArgs;
 
 /// The module is at fault; standard error says how.
@@ -54,6 +54,10 @@ impl<E: Into<anyhow::Error>> From<E> for Fault {
 }
 
 fn compile(args: &CompileArgs) -> Result<(), Fault> {
+    // Nobody would take what it makes.
+    if let Some(parent) = args.parent {
+        process::die_with(parent)?;
+    }
     let mut source: Box<dyn io::Read> = if is_standard(&args.source) {
         Box::new(io::stdin())
     } else {

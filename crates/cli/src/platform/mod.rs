@@ -4,7 +4,7 @@
 //! up, standalone   the front process: listener, sidecar, children     (P)
 //! tenants          tenants' applications, in a process of its own     (T)
 //! runner           builds                                             (R)
-//! compile          WebAssembly to native code, one process a time     (C)
+//! compile          WebAssembly to native code, a process per module   (C)
 //! ```
 //!
 //! Keys are read in P alone. T and C get none; R gets its own token.
