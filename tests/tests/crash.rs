@@ -6,10 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nokube_tests::api::Api;
+use nokube_tests::guests::probe;
 use nokube_tests::platform::{Platform, nokube, repository_root};
 use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const RECOVERY: Duration = Duration::from_secs(60);
 
@@ -155,35 +158,73 @@ async fn a_deployment_survives_a_crash_before_the_tenants_process_knows_it() {
     a_deployment_survives_a_crash_at("target.prepared").await;
 }
 
+/// A request that has begun to be answered and will not end for a while.
+async fn begin_endless_request(url: &str) -> TcpStream {
+    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    let (_, port) = host.rsplit_once(':').expect("an address with a port");
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}"))
+        .await
+        .expect("a connection");
+    let request = format!("GET /stream?/sleep HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut text = String::new();
+    while !text.contains("begun") {
+        let mut bytes = [0; 1024];
+        let length = stream.read(&mut bytes).await.expect("an answer begins");
+        assert_ne!(length, 0, "the answer ended too soon: {text}");
+        text.push_str(&String::from_utf8_lossy(&bytes[..length]));
+    }
+    stream
+}
+
 #[tokio::test]
 async fn the_new_revision_is_served_after_a_crash_while_the_old_one_drains() {
+    let probe = probe();
     let mut platform = Platform::start_to_crash_at("tenants.draining");
     let api = platform
         .api()
         .register("ada", Some(platform.setup_code()))
         .await;
     let project = api.create_project("shop").await;
-    let repository = site("one");
+    let manifest = include_bytes!("fixtures/probe-spin.toml");
+    let repository =
+        Repository::of_files("probe", &[("spin.toml", manifest), ("probe.wasm", &probe)]);
     let build = api.build(project, "web", &repository.file_url()).await;
-    let first =
-        json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
-    let url = api.deploy(&first).await["access_url"]
+    let revision = |name: &str| {
+        json!({
+            "project_id": project, "service_name": "web", "build_id": build["build_id"],
+            "env_vars": { "REVISION": name },
+        })
+    };
+    let url = api.deploy(&revision("one")).await["access_url"]
         .as_str()
         .expect("an address")
         .to_owned();
-    serves(&api, &url, "one").await;
-    repository.write("index.html", b"two");
-    let _commit = repository.commit("two");
-    let build = api.build(project, "web", &repository.file_url()).await;
-    let second =
-        json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
-    let accepted = api.post("/deploy", &second).await.expect(202);
+    answers_as(&api, &url, "one").await;
+
+    let mut in_flight = begin_endless_request(&url).await;
+    let accepted = api.post("/deploy", &revision("two")).await.expect(202);
     platform.wait_for_crash().await;
+    // It was being answered by the old revision to the last: neither finished nor cut off before the crash.
+    let mut rest = Vec::new();
+    let _ = in_flight.read_to_end(&mut rest).await;
+    assert_eq!(String::from_utf8_lossy(&rest).trim(), "");
+
     platform.start_again();
     let api = platform.api().with_token(api.token().expect("signed in"));
-    serves(&api, &url, "two").await;
+    answers_as(&api, &url, "two").await;
     api.wait_until_running(accepted["deployment_id"].as_str().expect("an id"), 2)
         .await;
+}
+
+/// The probe at this address answers as this revision, by itself, soon after the start.
+async fn answers_as(api: &Api, url: &str, revision: &str) {
+    let wanted = format!(r#""REVISION":"{revision}""#);
+    until(&format!("{url} to be {revision}"), RECOVERY, || async {
+        let answer = api.visit(url, "/env").await.ok()?;
+        answer.text.contains(&wanted).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
