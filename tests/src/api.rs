@@ -65,7 +65,7 @@ impl Answer {
             "{problem}"
         );
         assert_eq!(problem["status"], status);
-        for field in ["type", "title", "detail", "request_id"] {
+        for field in ["type", "title", "detail", "instance", "request_id"] {
             assert!(
                 problem[field].is_string(),
                 "a problem without {field}: {problem}"

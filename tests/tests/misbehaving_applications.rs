@@ -106,7 +106,8 @@ async fn costs_only_its_own_request(stage: &Stage, path: &'static str) -> Vec<Va
             .expect("no panic")
             .expect("an answer, not a broken connection");
         assert!(answer.status.is_server_error(), "{path}: {answer:?}");
-        ids.push(answer.json()["request_id"].clone());
+        let problem = answer.problem(answer.status.as_u16());
+        ids.push(problem["request_id"].clone());
     }
     assert_eq!(
         stage

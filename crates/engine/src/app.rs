@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Empty};
 use nokube_spinapp::routes::Router;
 use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::handler::InstantiationError;
 
-use crate::answer::{self, Answer};
+use crate::answer::{Answer, CancelOnDrop};
 use crate::body;
 use crate::component::{Component, ComponentShared};
 use crate::failure::Failure;
@@ -19,6 +18,7 @@ use crate::gate::Flights;
 use crate::host::outbound_http::ChainDepth;
 use crate::instance::{NoSlot, SlowStart};
 use crate::logs::AppLog;
+use crate::problem::answer;
 use crate::registry::host_of;
 use crate::request::{
     Client, Place, RequestState, RouteFacts, add_spin_headers, settle_request_id,
@@ -164,22 +164,22 @@ impl App {
     ) -> Response<Body> {
         strip_spin_headers(request.headers_mut());
         let id = settle_request_id(request.headers_mut());
-        if let Some(well_known) = request.uri().path().strip_prefix(WELL_KNOWN) {
+        let path = request.uri().path().to_owned();
+        if let Some(well_known) = path.strip_prefix(WELL_KNOWN) {
             return match well_known {
-                "health" => text("OK"),
-                _ => Failure::NoRoute.response(&id),
+                "health" => answer(StatusCode::OK, "text/plain", "OK".to_owned(), &id),
+                _ => Failure::NoRoute.response(&path, &id),
             };
         }
         let host = match settle_host(&mut request, client) {
             Ok(host) => host,
-            Err(failure) => return failure.response(&id),
+            Err(failure) => return failure.response(&path, &id),
         };
-        let path = request.uri().path().to_owned();
         let Some(found) = self.router.find(&path) else {
-            return Failure::NoRoute.response(&id);
+            return Failure::NoRoute.response(&path, &id);
         };
         let Some(component) = self.components.get(found.component) else {
-            return Failure::NoRoute.response(&id);
+            return Failure::NoRoute.response(&path, &id);
         };
         let facts = RouteFacts {
             path_info: &found.trailing,
@@ -206,7 +206,7 @@ impl App {
         let client = Client::internal();
         let host = match settle_host(&mut request, client) {
             Ok(host) => host,
-            Err(failure) => return Some(failure.response(&id)),
+            Err(failure) => return Some(failure.response(request.uri().path(), &id)),
         };
         // As Spin does: the whole path is below a route that matches everything.
         let uri = request.uri().clone();
@@ -228,6 +228,7 @@ impl App {
         id: String,
         depth: ChainDepth,
     ) -> Response<Body> {
+        let path = request.uri().path().to_owned();
         match self.try_serve(component, request, &id, depth).await {
             Ok(response) => response,
             Err(failure) => {
@@ -239,7 +240,7 @@ impl App {
                     self.log
                         .system(Some(&component.shared.id), Some(&id), &line);
                 }
-                failure.response(&id)
+                failure.response(&path, &id)
             }
         }
     }
@@ -272,7 +273,7 @@ impl App {
         let state = Arc::new(RequestState::new(id.into(), depth, place));
         let request = request.map(|body| body::bounded(body, announced, limit_bytes, &state));
         let is_head = request.method() == Method::HEAD;
-        let waiting = answer::CancelOnDrop::new(Arc::clone(&state));
+        let waiting = CancelOnDrop::new(Arc::clone(&state));
         let result = component.handler.handle(Arc::clone(&state), request).await;
         waiting.disarm();
         match result {
@@ -351,14 +352,6 @@ fn settle_host(request: &mut Request<Body>, client: Client) -> Result<String, Fa
         .map_err(|_| Failure::BadRequest("The Host field is not a host."))?;
     *request.uri_mut() = uri;
     Ok(host)
-}
-
-fn text(words: &'static str) -> Response<Body> {
-    Response::new(
-        Full::new(Bytes::from_static(words.as_bytes()))
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-    )
 }
 
 impl std::fmt::Debug for App {

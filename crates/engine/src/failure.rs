@@ -1,13 +1,13 @@
 //! Why a request was not answered by the guest, what the client is told, and what the application's owner reads.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::Body;
+use crate::problem::Problem;
 
 /// The reason a request failed in the engine or its guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,41 +118,45 @@ impl Failure {
         Self::Trap { reason, frames }
     }
 
-    /// The answer to the client: problem+json (RFC 9457).
-    pub(crate) fn response(&self, request_id: &str) -> Response<Body> {
-        let (slug, title) = self.words();
-        let mut problem = serde_json::json!({
-            "type": format!("/problems/{slug}"),
-            "title": title,
-            "status": self.status().as_u16(),
-            "request_id": request_id,
-        });
+    /// A sentence for the client. Those about a function's own failures are the same for all of them: what happened
+    /// inside is for its owner, who finds it in the log.
+    fn detail(&self) -> Cow<'static, str> {
         match self {
-            Self::BodyTooLarge { limit_bytes } => {
-                problem["detail"] =
-                    format!("A request body may have {limit_bytes} bytes here.").into();
+            Self::Trap { .. } | Self::Memory { .. } | Self::NoAnswer(_) => {
+                "It ended without a complete answer. Its log says why, under this request id."
+                    .into()
             }
-            Self::BadRequest(detail) => problem["detail"] = (*detail).into(),
-            _ => {}
+            Self::Start(_) => "Its log says why, under this request id.".into(),
+            Self::Cpu { .. } | Self::Wall { .. } => {
+                "It took longer than it may. Its log says more, under this request id.".into()
+            }
+            Self::BodyTooLarge { limit_bytes } => {
+                format!("A request body may have {limit_bytes} bytes here.").into()
+            }
+            Self::BodyTooSlow => "Nothing of it came for ten seconds. Send it again.".into(),
+            Self::Busy | Self::ClientGone => {
+                "More of them wait than may. Try again after the time in Retry-After.".into()
+            }
+            Self::NoRoute => "No function is served at this address.".into(),
+            Self::BadRequest(detail) => (*detail).into(),
         }
-        let bytes = Bytes::from(problem.to_string());
-        let mut response = Response::new(
-            Full::new(bytes)
-                .map_err(|never| match never {})
-                .boxed_unsync(),
-        );
-        *response.status_mut() = self.status();
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(id) = HeaderValue::from_str(request_id) {
-            headers.insert(crate::request::REQUEST_ID, id);
-        }
+    }
+
+    /// The answer to the client who asked for the path `instance`.
+    pub(crate) fn response(&self, instance: &str, request_id: &str) -> Response<Body> {
+        let (slug, title) = self.words();
+        let problem = Problem {
+            status: self.status(),
+            slug,
+            title,
+            detail: &self.detail(),
+            instance,
+            request_id,
+        };
+        let mut response = problem.response();
         if *self == Self::Busy {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            let retry = HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, retry);
         }
         response
     }
@@ -255,15 +259,12 @@ mod tests {
             reason: "secret".to_owned(),
             frames: vec!["secret".to_owned()],
         };
-        let response = failure.response("id");
+        let response = failure.response("/pay", "id");
         assert_eq!(response.status(), 500);
         assert!(!format!("{:?}", response.headers()).contains("secret"));
-        assert!(
-            Failure::Busy
-                .response("id")
-                .headers()
-                .contains_key(header::RETRY_AFTER)
-        );
+        assert!(!failure.detail().contains("secret"));
+        let busy = Failure::Busy.response("/pay", "id");
+        assert!(busy.headers().contains_key(header::RETRY_AFTER));
     }
 
     #[test]

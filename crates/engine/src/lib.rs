@@ -30,6 +30,7 @@ pub mod logs;
 mod meter;
 mod module;
 mod options;
+pub mod problem;
 pub mod registry;
 mod request;
 mod running;
@@ -45,7 +46,7 @@ pub use failure::Failure;
 pub use load::{Fault, LoadError};
 pub use options::EngineOptions;
 pub use registry::{AppInfo, Registry};
-pub use request::Client;
+pub use request::{Client, settle_request_id};
 
 /// The body of requests and answers.
 pub type Body = wasmtime_wasi_http::WasiBody;

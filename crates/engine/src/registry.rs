@@ -176,7 +176,7 @@ impl Handler for Registry {
             Some(app) => app.handle(request, client).await,
             None => {
                 let id = settle_request_id(request.headers_mut());
-                Failure::NoRoute.response(&id)
+                Failure::NoRoute.response(request.uri().path(), &id)
             }
         }
     }

@@ -185,8 +185,9 @@ impl Client {
     }
 }
 
-/// The client's request id when it is sane, else a new one; either way it is in `headers` afterwards.
-pub(crate) fn settle_request_id(headers: &mut HeaderMap) -> String {
+/// The client's request id when it is sane (letters, digits, `-_.:`), else a new one; either way it is in `headers`
+/// afterwards.
+pub fn settle_request_id(headers: &mut HeaderMap) -> String {
     let sane = |id: &&str| {
         (1..=128).contains(&id.len())
             && id

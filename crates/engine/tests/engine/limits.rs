@@ -19,7 +19,10 @@ async fn a_trap_is_a_500_and_the_log_names_the_function() {
     let served = Stage::new("trap").serve().await;
     let reply = served.get_with("/trap", "x-request-id: the-one\r\n").await;
     assert_eq!(reply.status, 500, "{reply:?}");
-    assert_eq!(reply.json()["request_id"], "the-one");
+    let problem = reply.json();
+    assert_eq!(problem["request_id"], "the-one");
+    assert_eq!(problem["instance"], "/trap");
+    assert!(problem["detail"].is_string(), "{problem}");
     assert!(
         !reply.body.contains("panic"),
         "nothing of the inside is told"
@@ -101,7 +104,9 @@ async fn an_endless_sleep_ends_at_the_time_limit() {
     )
     .await;
     let began = Instant::now();
-    assert_eq!(served.get("/sleep").await.status, 504);
+    let reply = served.get("/sleep").await;
+    assert_eq!(reply.status, 504);
+    assert_eq!(reply.json()["instance"], "/sleep");
     assert!(
         began.elapsed() < Duration::from_secs(5),
         "{:?}",

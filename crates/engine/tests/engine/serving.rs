@@ -84,16 +84,30 @@ async fn an_unknown_host_is_a_problem_with_a_request_id() {
         reply.header("content-type"),
         Some("application/problem+json")
     );
-    assert_eq!(
-        reply.json()["request_id"].as_str(),
-        reply.header("x-request-id")
-    );
+    let problem = reply.json();
+    assert_eq!(problem["request_id"].as_str(), reply.header("x-request-id"));
+    assert_eq!(problem["instance"], "/");
+    assert!(problem["detail"].is_string(), "{problem}");
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+        (
+            "content-security-policy",
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ] {
+        assert_eq!(reply.header(name), Some(value), "{name}");
+    }
     let same = exchange(
         served.addr,
         b"GET /ok HTTP/1.1\r\nhost: KNOWN.test:80\r\nconnection: close\r\n\r\n",
     )
     .await;
     assert_eq!((same.status, same.body.as_str()), (200, "ok"));
+    let own = same.header("content-security-policy");
+    assert_eq!(own, None, "an application's answer is its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -274,7 +274,7 @@ impl HostTable {
         tokio::time::timeout(WAIT, waiting)
             .await
             .unwrap_or(Readiness::Down(
-                "The application is starting. Try again soon",
+                "The application is starting. Try again soon.",
             ))
     }
 

@@ -15,16 +15,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body as AxumBody;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::BodyExt as _;
+use nokube_engine::problem::finish;
 use nokube_engine::registry::host_of;
 use nokube_engine::server::Handler;
-use nokube_engine::{App, Body, BodyError, Client};
+use nokube_engine::{App, Body, BodyError, Client, settle_request_id};
 use tower_service::Service as _;
 
 use caller::{Caller, Proxies};
 use hosts::{HostTable, Readiness};
-use problem::problem;
+use problem::Refusal;
 use proxy::TenantProxy;
 
 use super::unix::SocketDir;
@@ -64,35 +65,29 @@ impl Front {
         let _passing = self.hosts.pass(&host);
         match self.hosts.wait_until_ready(&host, &caller).await {
             Readiness::Serves => self.tenants.pass_on(&host, request, caller.client).await,
-            Readiness::Unknown => problem(
-                &request,
-                StatusCode::NOT_FOUND,
-                "no-such-application",
-                "No application answers here",
-            ),
-            Readiness::Down(why) => problem(
-                &request,
-                StatusCode::SERVICE_UNAVAILABLE,
-                "application-unavailable",
-                why,
-            ),
+            Readiness::Unknown => Refusal::NoSuchApplication.response(&request),
+            Readiness::Down(why) => Refusal::Unavailable(why).response(&request),
         }
     }
 
-    async fn blob(router: &Router, request: Request<Body>) -> Response<Body> {
+    async fn blob(router: &Router, request: Request<Body>, request_id: &str) -> Response<Body> {
         let request = request.map(AxumBody::new);
-        match router.clone().call(request).await {
+        let mut response = match router.clone().call(request).await {
             Ok(response) => response.map(|body| {
                 body.map_err(|error| BodyError::InternalError(Some(error.to_string())))
                     .boxed_unsync()
             }),
             Err(never) => match never {},
-        }
+        };
+        finish(response.headers_mut(), request_id);
+        response
     }
 }
 
 impl Handler for Front {
-    async fn handle(&self, request: Request<Body>, client: Client) -> Response<Body> {
+    async fn handle(&self, mut request: Request<Body>, client: Client) -> Response<Body> {
+        // One id, whoever answers.
+        let request_id = settle_request_id(request.headers_mut());
         let host = host_of(&request).map(hosts::normalized).unwrap_or_default();
         if self.hosts.is_tenants(&host) {
             let caller = self.proxies.caller(request.headers(), client);
@@ -101,16 +96,11 @@ impl Handler for Front {
         if let Some(blobs) = &self.blobs
             && request.uri().path().starts_with(BLOBS)
         {
-            return Self::blob(blobs, request).await;
+            return Self::blob(blobs, request, &request_id).await;
         }
         match &self.platform {
             Some(platform) => platform.handle(request, client).await,
-            None => problem(
-                &request,
-                StatusCode::NOT_FOUND,
-                "no-such-application",
-                "No application answers here",
-            ),
+            None => Refusal::NoSuchApplication.response(&request),
         }
     }
 }

@@ -5,13 +5,13 @@ use http::header::{
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client as HttpClient;
 use nokube_engine::server::{CLIENT_ADDR, CLIENT_SCHEME};
 use nokube_engine::{Body, Client};
 
-use super::problem::problem;
+use super::problem::Refusal;
 use crate::platform::tenants::HTTP_SOCKET;
 use crate::platform::unix::{self, SocketDir, UnixConnector};
 
@@ -68,12 +68,7 @@ impl TenantProxy {
         // What the answer to a failure looks like depends on these.
         let asked = Request::from_parts(parts.clone(), ());
         let Some(uri) = uri_of(parts.uri.path_and_query()) else {
-            return problem(
-                &asked,
-                StatusCode::BAD_REQUEST,
-                "bad-request",
-                "The path cannot be asked for",
-            );
+            return Refusal::BadTarget.response(&asked);
         };
         parts.uri = uri;
         let authority = parts.headers.get(HOST).cloned();
@@ -86,12 +81,7 @@ impl TenantProxy {
             }
             Err(error) => {
                 tracing::debug!(host, %error, "the tenants' process did not answer a request");
-                problem(
-                    &asked,
-                    StatusCode::BAD_GATEWAY,
-                    "application-failed",
-                    "The application did not answer",
-                )
+                Refusal::Failed.response(&asked)
             }
         }
     }

@@ -41,8 +41,8 @@ use super::tenants::supervisor::Life;
 
 pub(crate) use address::Addresses;
 
-const STOPPED: &str = "The application is stopped";
-const NEVER_READY: &str = "No revision of the application is ready";
+const STOPPED: &str = "The application is stopped.";
+const NEVER_READY: &str = "No revision of the application is ready.";
 /// Requests that began on an old revision may run this long on: the engine drains for a minute.
 const OLD_FILES_KEPT: Duration = Duration::from_secs(75);
 /// Dormant applications that are loaded at once. Each is some file mappings and a few milliseconds of
