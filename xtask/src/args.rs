@@ -29,9 +29,9 @@ enum Command {
     },
     /// Makes the keys, for running under `spin up`
     Keys {
-        /// Where the platform keeps its state
-        #[arg(long, default_value = "data")]
-        data_dir: PathBuf,
+        /// Where the platform keeps its state; `data` in the checkout by default
+        #[arg(long, env = "NOKUBE_DATA_DIR")]
+        data_dir: Option<PathBuf>,
     },
     /// Builds everything and runs every test, or those whose name contains a filter
     Test {
@@ -58,12 +58,12 @@ enum Command {
 /// What `up` understands itself; the rest goes to `nokube up` as it is.
 #[derive(Debug, Args)]
 pub(crate) struct UpArguments {
-    /// Where the platform answers
-    #[arg(long, default_value = "127.0.0.1:3000")]
-    pub(crate) listen: String,
-    /// Where the platform keeps its keys, databases and artifacts
-    #[arg(long, default_value = "data")]
-    pub(crate) data_dir: PathBuf,
+    /// Where the platform answers; `NOKUBE_LISTEN` or 127.0.0.1:3000 by default
+    #[arg(long)]
+    pub(crate) listen: Option<String>,
+    /// Where the platform keeps its keys, databases and artifacts; `data` in the checkout by default
+    #[arg(long, env = "NOKUBE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     /// Below which name tenants' applications are reached
     #[arg(long)]
     pub(crate) base_domain: Option<String>,
@@ -80,7 +80,7 @@ impl Arguments {
             Command::Up(arguments) => up::run(&layout, &arguments),
             Command::Build => build::run(&layout),
             Command::Toolchain { again } => toolchain::run(&layout, again),
-            Command::Keys { data_dir } => keys::run(&layout, &data_dir),
+            Command::Keys { data_dir } => keys::run(&layout, data_dir.as_deref()),
             Command::Test {
                 filters,
                 everything,

@@ -1,21 +1,28 @@
 //! `cargo xtask keys`: the keys for running the platform under `spin up`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 
 use crate::layout::Layout;
 use crate::report::{note, step};
 use crate::{build, process};
 
 /// Has `nokube` make the keys (it is the only program that knows them), then says how to use them.
-pub(crate) fn run(layout: &Layout, data_dir: &Path) -> anyhow::Result<()> {
+pub(crate) fn run(layout: &Layout, data_dir: Option<&Path>) -> anyhow::Result<()> {
     build::native(layout)?;
+    // A folder that was named is meant from where the user is, not from the checkout.
+    let data_dir = match data_dir {
+        Some(path) => std::path::absolute(path).context("finding the data folder")?,
+        None => PathBuf::from("data"),
+    };
     step("making keys where they are missing");
     process::run(
         process::command(layout.program("nokube"))
             .current_dir(&layout.root)
             .arg("keys")
             .arg("--data-dir")
-            .arg(data_dir),
+            .arg(&data_dir),
     )?;
     let file = data_dir.join("keys.env");
     note("under Spin, in one terminal the platform:");
