@@ -15,6 +15,7 @@ mod platform;
 mod process;
 mod server;
 mod table;
+mod up;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -73,6 +74,8 @@ enum Part {
     Platform,
     /// Many deployed applications that nobody asks.
     Idle,
+    /// A second `cargo xtask up`.
+    Up,
 }
 
 #[derive(Subcommand)]
@@ -124,6 +127,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Part::Idle) {
         idle::measure(&mut report, options).await?;
+    }
+    if wanted(Part::Up) {
+        up::measure(&mut report)?;
     }
     println!("{}", report.markdown());
     if let Some(path) = &arguments.json {
