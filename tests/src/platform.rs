@@ -64,10 +64,16 @@ impl Platform {
             .then(|| Self::start_on(&[], &[], Some(bytes)))
     }
 
+    /// Process id of the platform itself, when what was started is what it runs in.
+    #[must_use]
+    pub fn inner_pid(&self) -> u64 {
+        self.ready["pid"].as_u64().expect("the ready file names it")
+    }
+
     /// Where the platform sees its data folder, seen from here.
     #[must_use]
     pub fn small_disk(&self) -> PathBuf {
-        let pid = &self.ready["pid"];
+        let pid = self.inner_pid();
         let inside = self.data.path().join("data");
         PathBuf::from(format!("/proc/{pid}/root{}", inside.display()))
     }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use nokube_tests::api::{Answer, Api};
@@ -48,6 +49,84 @@ async fn describe(api: &Api, project: i64, text: &str) -> bool {
         .send(request.json(&json!({ "description": text })))
         .await;
     stored_or_full(&answer)
+}
+
+/// A program among the mounts that the platform sees. False where that is not allowed.
+fn among_its_mounts(platform: &Platform, program: &[&str]) -> bool {
+    let disk = platform.data_dir().join("data");
+    Command::new("nsenter")
+        .args([
+            "--target",
+            &platform.inner_pid().to_string(),
+            "--mount",
+            "--",
+        ])
+        .args(program)
+        .arg(disk)
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Files that are open stay writable, as they would on no disk that turned read-only as a whole; all
+/// that is opened from here on is not.
+#[tokio::test]
+async fn a_read_only_disk_is_said_and_survived() {
+    let Some(platform) = Platform::start_on_small_disk(DISK_BYTES) else {
+        return;
+    };
+    let api = platform
+        .api()
+        .register("ada", Some(platform.setup_code()))
+        .await;
+    let project = api.create_project("shop").await;
+    let repository = Repository::of_files("site", &[("index.html", b"one")]);
+    let build = api.build(project, "web", &repository.file_url()).await;
+    let request =
+        json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
+    let deployment = api.deploy(&request).await;
+    let url = deployment["access_url"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    let id = deployment["deployment_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let disk = platform.data_dir().join("data");
+    let disk = disk.to_str().expect("a plain path");
+    if !among_its_mounts(&platform, &["mount", "--rbind", disk])
+        || !among_its_mounts(&platform, &["mount", "-o", "remount,bind,ro"])
+    {
+        return;
+    }
+    let at_once = async || {
+        // More than there are open connections, so that new ones are opened.
+        let text = "x".repeat(400);
+        let all = (0..24).map(|_| describe(&api, project, &text));
+        futures::future::join_all(all).await
+    };
+    at_once().await;
+    // The sidecar makes a new file for each wish.
+    let restart = api.request(Method::POST, &format!("/deployments/{id}/restart"));
+    if stored_or_full(&api.send(restart).await) {
+        let shown = api.get(&format!("/deployments/{id}")).await.expect(200);
+        assert_eq!(shown["status"], "pending", "{shown}");
+    }
+    let upload = format!("/builds/upload?project_id={project}&service_name=up");
+    let answer = api.send(api.request(Method::POST, &upload).body("x")).await;
+    assert!(!stored_or_full(&answer), "nothing can be uploaded");
+    assert_eq!(api.visit(&url, "/").await.expect("an answer").text, "one");
+
+    assert!(among_its_mounts(&platform, &["umount", "--lazy"]));
+    until("all changes to be stored again", RECOVERY, || async {
+        at_once().await.iter().all(|stored| *stored).then_some(())
+    })
+    .await;
+    api.wait_until_running(&id, 1).await;
+    let build = api.build(project, "two", &repository.file_url()).await;
+    let request =
+        json!({ "project_id": project, "service_name": "two", "build_id": build["build_id"] });
+    api.deploy(&request).await;
 }
 
 #[tokio::test]
