@@ -26,6 +26,24 @@ struct Need {
     kind: Kind,
 }
 
+impl Need {
+    /// What its absence means.
+    fn told(&self) -> String {
+        let Self {
+            program,
+            tests,
+            source,
+            ..
+        } = self;
+        match self.kind {
+            Kind::Usual => format!("missing: {program}, so tests fail: {tests} ({source})"),
+            Kind::Extra | Kind::Rare => {
+                format!("not run: {tests}, since {program} is not installed ({source})")
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Its tests fail without it: a machine that builds applications has it.
@@ -36,7 +54,7 @@ enum Kind {
     Rare,
 }
 
-const NEEDS: [Need; 5] = [
+static NEEDS: [Need; 5] = [
     Need {
         program: "git",
         variable: None,
@@ -98,22 +116,7 @@ impl Missing {
     /// Says what will not be known. Continuous integration looks for these lines.
     pub(crate) fn tell(&self) {
         for need in &self.needs {
-            note(&self.told(need));
-        }
-    }
-
-    fn told(&self, need: &Need) -> String {
-        let Need {
-            program,
-            tests,
-            source,
-            ..
-        } = need;
-        match need.kind {
-            Kind::Usual => format!("missing: {program}, so tests fail: {tests} ({source})"),
-            Kind::Extra | Kind::Rare => {
-                format!("not run: {tests}, since {program} is not installed ({source})")
-            }
+            note(&need.told());
         }
     }
 
@@ -154,11 +157,7 @@ mod tests {
     fn what_is_left_out_is_said_so_that_continuous_integration_finds_it() {
         let missing = without(&["docker-registry", "spin", "node"]);
         assert_eq!(missing.left_out(), "docker-registry,spin");
-        let told: Vec<_> = missing
-            .needs
-            .iter()
-            .map(|need| missing.told(need))
-            .collect();
+        let told: Vec<_> = missing.needs.iter().map(|need| need.told()).collect();
         assert!(told[0].starts_with("missing: node"), "{told:?}");
         assert!(
             told[1].starts_with("not run: pushing artifacts"),
