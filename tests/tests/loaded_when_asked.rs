@@ -101,7 +101,7 @@ async fn a_revision_that_was_put_aside_serves_until_the_next_one_is_ready() {
     site.write("index.html", b"two");
     let _commit = site.commit("two");
     let never_ready = json!({
-        "readiness_check_path": "/nothing", "health_check_period": 1,
+        "health_check_enabled": true, "readiness_check_path": "/nothing", "health_check_period": 1,
         "health_check_failure_threshold": 2, "health_check_timeout": 1,
     });
     let second = deploy(&api, project, &site, never_ready).await;
