@@ -31,7 +31,7 @@ pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
     build::select_natives(&mut story);
     test::tell_where_things_are(layout, &toolchain, &mut story)?;
     story
-        .args(["--test", "upgrade", "--", "--ignored", "make_the_fixture"])
+        .args(["--test", "upgrade", "--", "make_the_fixture"])
         .env("NOKUBE_FIXTURE", folder.join("backup.tar.gz"));
     process::run(&mut story)?;
     fs::write(folder.join(MIGRATIONS), list(layout)?)?;
