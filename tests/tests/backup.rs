@@ -11,7 +11,7 @@ use nokube_tests::platform::{Platform, nokube};
 use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const RECOVERY: Duration = Duration::from_secs(60);
 const WRITERS: usize = 4;
@@ -137,8 +137,14 @@ async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
     let id = deployment["deployment_id"].as_str().expect("an id");
     let running = api.wait_until_running(id, 1).await;
     assert_eq!(running["secret_names"], json!(["API_KEY"]));
-    assert_ne!(running["access_url"], Value::Null);
-    serves(&api, running["access_url"].as_str().unwrap_or(&url), "kept").await;
+    // The row is what the backup had until the new platform has told it again.
+    let moved = until("the address to be the new platform's", RECOVERY, || async {
+        let deployment = api.get(&format!("/deployments/{id}")).await.expect(200);
+        let now = deployment["access_url"].as_str()?.to_owned();
+        (now != url).then_some(now)
+    })
+    .await;
+    serves(&api, &moved, "kept").await;
     // What is built and deployed goes on as ever.
     repository.write("index.html", b"new");
     let _commit = repository.commit("new");

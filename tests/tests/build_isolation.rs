@@ -141,7 +141,11 @@ async fn a_build_reaches_neither_the_platforms_ports_nor_its_sockets_nor_its_fil
         // Not the command line itself.
         .filter(|path| path.starts_with('/') && !path.contains('\''))
         .collect();
-    assert_eq!(found, ["/.nokube/proxy.sock"], "{log}");
+    // Of sockets at most the one to the proxy, which is the way out.
+    assert!(
+        found.iter().all(|path| *path == "/.nokube/proxy.sock"),
+        "{found:?}\n{log}"
+    );
     // And the platform is as it was.
     let answer = api.visit(platform.url(), "/health").await;
     assert_eq!(answer.expect("the platform answers").status, 200);

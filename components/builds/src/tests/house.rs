@@ -182,13 +182,13 @@ fn builds_that_wait_or_run_are_never_old() {
 fn a_source_is_needed_until_its_last_build_ended_long_enough_ago() {
     let scene = Scene::new();
     let id = scene.announced();
-    assert_eq!(scene.kept_sources(), [id.clone()]);
+    assert_eq!(scene.kept_sources(), std::slice::from_ref(&id));
     scene.arrives(&id, &digest());
     let lease = scene.start(&id);
     assert_eq!(scene.succeed(&id, &lease).status, 204);
     scene.app.advance_ms(23 * HOUR_MS);
     let again = id_of(&scene.retry(&id).expect(202));
-    assert_eq!(scene.kept_sources(), [id.clone()]);
+    assert_eq!(scene.kept_sources(), std::slice::from_ref(&id));
     let lease = scene.start(&again);
     assert_eq!(scene.succeed(&again, &lease).status, 204);
     scene.app.advance_ms(24 * HOUR_MS);
@@ -197,7 +197,7 @@ fn a_source_is_needed_until_its_last_build_ended_long_enough_ago() {
         scene.retry(&id).expect(409)["type"],
         "/problems/source-gone"
     );
-    assert_eq!(scene.kept_sources(), [id.clone()]);
+    assert_eq!(scene.kept_sources(), std::slice::from_ref(&id));
     scene.app.advance_ms(HOUR_MS);
     assert!(scene.kept_sources().is_empty());
 }

@@ -37,7 +37,7 @@ pub(crate) fn sweep(dir: &Path, most_bytes: u64, now: SystemTime) -> io::Result<
     if bytes <= most_bytes {
         return Ok(0);
     }
-    modules.sort_by(|one, other| one.0.cmp(&other.0));
+    modules.sort_by_key(|one| one.0);
     let mapped = mapped_files();
     let mut removed = 0;
     for (used, path, metadata) in modules {
