@@ -205,7 +205,7 @@ mod tests {
         }
         fs::write(top.join(".hoisted-3"), "x").expect("a file");
         for path in ["a/b", "a"] {
-            let closed = fs::Permissions::from_mode(0);
+            let closed = fs::Permissions::from_mode(0o0);
             fs::set_permissions(top.join(path), closed).expect("closed");
         }
         remove_all(&top).expect("removed");
