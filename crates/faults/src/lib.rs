@@ -20,6 +20,7 @@ pub const POINTS: &[&str] = &[
     "sidecar.artifact_received",
     "sidecar.app_received",
     "sidecar.app_stored",
+    "sidecar.house_asked",
     "target.prepared",
     "target.unpacked",
     "tenants.draining",

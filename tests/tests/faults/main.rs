@@ -10,7 +10,7 @@ mod workload;
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nokube_tests::platform::Platform;
 
@@ -21,8 +21,22 @@ use crate::workload::Workload;
 const ROUNDS: usize = 200;
 /// A kill by the clock comes within this; a round takes about as long.
 const LONGEST_LIFE_MS: u64 = 700;
+/// What the platform does by itself it does within this.
+const MET_WITHIN: Duration = Duration::from_secs(5);
 /// A point is met for the n-th time at most.
 const LATEST_MEETING: u64 = 12;
+
+/// Housekeeping all the time, but nothing is too old or too much: what was acknowledged is to be there.
+const ARGUMENTS: [&str; 8] = [
+    "--housekeeping-seconds",
+    "1",
+    "--variable",
+    "max_projects_per_user=1000000",
+    "--variable",
+    "keep_builds=1000000",
+    "--variable",
+    "keep_revisions=1000000",
+];
 
 /// How a round ends.
 #[derive(Debug)]
@@ -49,7 +63,7 @@ async fn nothing_acknowledged_is_lost_however_and_whenever_the_platform_dies() {
         "NOKUBE_FAULTS_SEED={seed} NOKUBE_FAULTS_ROUNDS={rounds}"
     ));
     let mut chance = Chance::new(seed);
-    let mut platform = Platform::start();
+    let mut platform = Platform::start_with(&ARGUMENTS);
     let mut workload = Workload::begin(&platform).await;
     let mut met = BTreeSet::new();
     for round in 0..rounds {
@@ -61,6 +75,9 @@ async fn nothing_acknowledged_is_lost_however_and_whenever_the_platform_dies() {
                 platform.kill();
                 platform.start_again();
                 workload.work(&platform, &mut chance).await;
+                if *time == 1 && !met.contains(point) {
+                    wait_for(&platform, MET_WITHIN).await;
+                }
                 if platform.has_crashed() {
                     met.insert(*point);
                 }
@@ -109,6 +126,14 @@ fn choose(round: usize, chance: &mut Chance) -> End {
         _ => Victim::Platform,
     };
     End::Kill(victim, Duration::from_millis(chance.below(LONGEST_LIFE_MS)))
+}
+
+/// Some points are met without anybody's asking.
+async fn wait_for(platform: &Platform, limit: Duration) {
+    let began = Instant::now();
+    while !platform.has_crashed() && began.elapsed() < limit {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
 }
 
 fn pid_of(platform: &Platform, victim: Victim) -> u32 {
