@@ -157,11 +157,11 @@ impl IntoResponse for Problem {
             "type": format!("/problems/{slug}"),
             "title": title,
             "status": status.as_u16(),
+            "detail": detail.as_deref().unwrap_or(title),
+            // Not the path, as elsewhere: a blob's holds its ticket, and answers are kept and shown.
+            "instance": format!("urn:uuid:{request_id}"),
             "request_id": request_id,
         });
-        if let Some(detail) = detail {
-            body["detail"] = detail.into();
-        }
         if let Self::Invalid(faults) = &self {
             body["errors"] = faults
                 .iter()
