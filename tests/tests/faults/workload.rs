@@ -185,9 +185,11 @@ impl Workload {
         let number = self.next;
         self.repository
             .write("index.html", number.to_string().as_bytes());
-        let _commit = self.repository.commit("next");
+        let commit = self.repository.commit("next");
         let body = json!({
             "project_id": self.project, "service_name": "web", "repository_url": self.repository.file_url(),
+            // A build that a crash held up is cloned when there are newer ones.
+            "commit": commit,
         });
         let request = api.request(Method::POST, "/builds").json(&body);
         if let Some(answer) = ask(api, request, 202).await? {
