@@ -71,8 +71,9 @@ fn backup(data: &Path, file: &Path) {
 
 #[tokio::test]
 async fn what_each_version_left_goes_on_with_this_one() {
-    // The first one is made when the first version is released.
-    for file in fixtures() {
+    let fixtures = fixtures();
+    assert!(!fixtures.is_empty(), "there is nothing to try");
+    for file in fixtures {
         let size = std::fs::metadata(&file).expect("the fixture").len();
         assert!(size <= MOST_BYTES, "{} is too large", file.display());
         goes_on(&file).await;
