@@ -90,12 +90,11 @@ async fn goes_on(file: &Path) {
     let id = listed["data"][0]["deployment_id"].as_str().expect("an id");
     let running = api.wait_until_running(id, 2).await;
     assert_eq!(running["spec"]["env_vars"]["COLOUR"], "blue");
-    let url = running["access_url"]
-        .as_str()
-        .expect("an address")
-        .to_owned();
     until("the application to be served", RECOVERY, || async {
-        let answer = api.visit(&url, "/").await.ok()?;
+        // Its row has the old platform's address until the new one has told it again.
+        let deployment = api.get(&format!("/deployments/{id}")).await.expect(200);
+        let url = deployment["access_url"].as_str()?;
+        let answer = api.visit(url, "/").await.ok()?;
         (answer.text == "kept").then_some(())
     })
     .await;
