@@ -225,6 +225,19 @@ impl Api {
         build
     }
 
+    /// Uploads a source archive, whose build has begun then, and gives the build's id.
+    pub async fn upload(&self, project_id: i64, service: &str, archive: Vec<u8>) -> String {
+        let path = format!("/builds/upload?project_id={project_id}&service_name={service}");
+        let request = self
+            .request(Method::POST, &path)
+            .header("content-type", "application/gzip");
+        let build = self.send(request.body(archive)).await.expect(202);
+        build["build_id"]
+            .as_str()
+            .expect("a build has an id")
+            .to_owned()
+    }
+
     /// The whole log of a build as text.
     pub async fn build_log(&self, id: &str) -> String {
         let request = self.request(Method::GET, &format!("/builds/{id}/logs"));

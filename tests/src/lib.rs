@@ -4,6 +4,7 @@
 //! The tests run what `cargo xtask build` made: `target/release/nokube` and the components beside it.
 
 pub mod api;
+pub mod archive;
 pub mod cli;
 pub mod git_server;
 pub mod guests;

@@ -218,7 +218,7 @@ async fn a_repository_that_does_not_exist_or_leaves_its_folder_fails_with_the_re
     );
     let server = GitServer::start(foreign.root()).await;
     let (_, log) = failed_build(&api, project, &server.url("foreign.git")).await;
-    for named in ["ai_models", "redis"] {
+    for named in ["ai_models", "redis", "cron", "`dependencies`", "`static_response`"] {
         assert!(
             log.contains(named),
             "every fault is named with its line: {log}"

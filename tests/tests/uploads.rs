@@ -1,36 +1,15 @@
 //! Sources that are uploaded as the README does it with curl: one `POST` of an archive, which the platform sends on
 //! to the blob store without having taken it in.
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use nokube_tests::api::Api;
+use nokube_tests::archive;
 use nokube_tests::platform::Platform;
-use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// More than any body that the platform's own functions read.
 const PHOTO_BYTES: usize = 9 << 20;
-
-/// A site with a large file, as `tar cz .` packs it.
-fn archive() -> Vec<u8> {
-    let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::none()));
-    let photo = vec![7; PHOTO_BYTES];
-    for (name, content) in [
-        ("./index.html", b"large".as_slice()),
-        ("./photo.bin", &photo),
-    ] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        archive
-            .append_data(&mut header, name, content)
-            .expect("packed in memory");
-    }
-    let gzip = archive.into_inner().expect("packed in memory");
-    gzip.finish().expect("packed in memory")
-}
 
 /// What is answered to an upload's head alone, by a client that waits to be asked for the body.
 async fn answer_to_the_head(api: &Api, path: &str) -> String {
@@ -63,14 +42,11 @@ async fn a_source_larger_than_any_other_body_is_sent_on_built_and_served() {
         assert!(answer.contains(part), "{part} is missing: {answer}");
     }
 
-    let archive = archive();
+    // Named as `tar cz .` does it.
+    let photo = vec![7; PHOTO_BYTES];
+    let archive = archive::of_files(&[("./index.html", b"large"), ("./photo.bin", &photo)]);
     assert!(archive.len() > PHOTO_BYTES);
-    let request = api
-        .request(Method::POST, &path)
-        .header("content-type", "application/gzip")
-        .body(archive);
-    let build = api.send(request).await.expect(202);
-    let id = build["build_id"].as_str().expect("a build has an id");
+    let id = &api.upload(project, "web", archive).await;
     let build = api.wait_for_build(id).await;
     assert_eq!(build["status"], "success", "{}", api.build_log(id).await);
     let deployed = api
