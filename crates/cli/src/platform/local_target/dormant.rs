@@ -72,9 +72,7 @@ impl LocalTarget {
         secrets: &BTreeMap<String, Secret>,
         hosts: Vec<String>,
     ) -> Result<(), TargetError> {
-        // Never closed.
-        let _permit = self.wakes.acquire().await;
-        let outcome = self.run(app, secrets, hosts, true).await;
+        let outcome = self.turns.wake(self.run(app, secrets, hosts, true)).await;
         if let Err(TargetError::Refused(message)) = &outcome {
             tracing::warn!(
                 deployment = app.deployment_id,

@@ -13,13 +13,13 @@ mod files;
 mod prepare;
 mod retell;
 mod state;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use nokube_api::logs::{LogLine, LogPage, LogStream};
 use nokube_api::sidecar::{AppSpec, DesiredState};
 use nokube_artifact::layout::Layout;
@@ -28,10 +28,11 @@ use nokube_engine::Egress;
 use nokube_engine::logs::{self, LogError, Stream};
 use nokube_keys::Secret;
 use nokube_sidecar::{Adopted, Health, LogQuery, Observed, Target, TargetError, TargetEvent};
-use tokio::sync::{Mutex, Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use self::files::on_disk;
 use self::state::{Apps, Serving};
+use self::turns::Turns;
 use super::cache::ModuleCache;
 use super::cache_sweep::sweep;
 use super::front::hosts::{HostState, HostTable};
@@ -45,15 +46,6 @@ const STOPPED: &str = "The application is stopped.";
 const NEVER_READY: &str = "No revision of the application is ready.";
 /// Requests that began on an old revision may run this long on: the engine drains for a minute.
 const OLD_FILES_KEPT: Duration = Duration::from_secs(75);
-/// Dormant applications that are loaded at once. Each is some file mappings and a few milliseconds of
-/// computing: more at once would only make each of them slower.
-const WAKES_AT_ONCE: usize = 4;
-
-/// Revisions that the tenants' process loads at once.
-const LOADED_AT_ONCE: usize = 16;
-/// Loading maps files and takes milliseconds; what takes longer is probing.
-const LOADED_WITHIN: Duration = Duration::from_secs(2);
-
 /// What the local target works with.
 pub(crate) struct LocalTargetOptions {
     /// Where artifacts are.
@@ -86,10 +78,8 @@ pub(crate) struct LocalTarget {
     apps: Arc<Apps>,
     /// Held while files of a revision are made or removed.
     files: Arc<Mutex<()>>,
-    /// Whose revision may be loaded by the tenants' process now.
-    loading: Semaphore,
+    turns: Turns,
     changed: Notify,
-    wakes: Semaphore,
 }
 
 impl LocalTarget {
@@ -99,9 +89,8 @@ impl LocalTarget {
             options,
             apps: Arc::default(),
             files: Arc::default(),
-            loading: Semaphore::new(LOADED_AT_ONCE),
+            turns: Turns::new(),
             changed: Notify::new(),
-            wakes: Semaphore::new(WAKES_AT_ONCE),
         });
         tokio::spawn(retell::follow(Arc::downgrade(&this)));
         tokio::spawn(dormant::put_idle_aside(Arc::downgrade(&this)));
@@ -127,12 +116,19 @@ impl LocalTarget {
         let prepared = self.prepare(app, secrets, &hosts, wakes).await?;
         nokube_faults::crash_point("target.prepared");
         let replaces = self.apps.is_serving(id);
-        self.load(id, prepared.first, prepared.within)
-            .await
-            .map_err(|error| match error {
-                ControlError::Refused(message) => TargetError::Refused(message),
-                error @ ControlError::Unavailable(_) => unavailable(error),
-            })?;
+        let told = self
+            .options
+            .control
+            .put(id, prepared.first, prepared.within);
+        let told = if wakes {
+            told.await
+        } else {
+            self.turns.load(told).await
+        };
+        told.map_err(|error| match error {
+            ControlError::Refused(message) => TargetError::Refused(message),
+            error @ ControlError::Unavailable(_) => unavailable(error),
+        })?;
         let serving = Serving {
             generation: app.generation,
             hosts,
@@ -149,22 +145,6 @@ impl LocalTarget {
             self.remove_old_files_later(id);
         }
         Ok(())
-    }
-
-    /// Tells the tenants' process of a revision and waits until it serves. Few are told at once: after
-    /// a start, and after an engine's update, every application is. Probing may take minutes, and
-    /// nobody waits for another's.
-    async fn load(&self, id: &str, body: Bytes, within: Duration) -> Result<(), ControlError> {
-        // It is never closed.
-        let turn = self.loading.acquire().await;
-        let mut told = std::pin::pin!(self.options.control.put(id, body, within));
-        match tokio::time::timeout(LOADED_WITHIN, &mut told).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                drop(turn);
-                told.await
-            }
-        }
     }
 
     /// Hosts while a revision is put in place are those of both, so that neither is refused.
