@@ -53,14 +53,17 @@ impl Platform {
     }
 
     /// Starts one whose data folder is a file system of its own, of this size, in memory; it is gone
-    /// when the platform is. Compiled modules stay outside. None where bubblewrap cannot make one.
+    /// when the platform is. Compiled modules stay outside. None where bubblewrap cannot make one, and the run was told so.
+    ///
+    /// # Panics
+    /// When it was not.
     #[must_use]
     pub fn start_on_small_disk(bytes: u64) -> Option<Self> {
         let can = Command::new("bwrap")
             .args(["--dev-bind", "/", "/", "--tmpfs", "/mnt", "true"])
             .stdin(Stdio::null())
             .status();
-        can.is_ok_and(|status| status.success())
+        crate::needs::ability("mounts", can.is_ok_and(|status| status.success()))
             .then(|| Self::start_on(&[], &[], Some(bytes)))
     }
 
@@ -244,6 +247,11 @@ impl Platform {
     #[must_use]
     pub fn api(&self) -> Api {
         Api::new(self.url())
+    }
+
+    /// A client signed in as ada, who registers with the setup code and so becomes the administrator.
+    pub async fn register_ada(&self) -> Api {
+        self.api().register("ada", Some(self.setup_code())).await
     }
 
     /// `kill -9`, at once.

@@ -32,6 +32,19 @@ impl Repository {
         repository
     }
 
+    /// A Spin application with this build command, which has to make `a.wasm` unless it is among the `files`. `fields` are
+    /// more lines of its component.
+    #[must_use]
+    pub fn of_command(command: &str, fields: &str, files: &[(&str, &[u8])]) -> Self {
+        let manifest = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"app\"\n[[trigger.http]]\nroute = \"/...\"\n\
+             component = \"a\"\n[component.a]\nsource = \"a.wasm\"\n{fields}\n[component.a.build]\n\
+             command = '''{command}'''\n"
+        );
+        let manifest = ("spin.toml", manifest.as_bytes());
+        Self::of_files("app", &[&[manifest], files].concat())
+    }
+
     fn empty(name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for a repository");
         let repository = Self {

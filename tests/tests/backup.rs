@@ -73,10 +73,7 @@ async fn serves(api: &Api, url: &str, text: &str) {
 #[tokio::test]
 async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
     let mut platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let mut projects = Vec::new();
     for n in 0..WRITERS {
         projects.push(api.create_project(&format!("p{n}")).await);
@@ -163,10 +160,7 @@ async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
 #[tokio::test]
 async fn a_backup_is_whole_private_and_never_over_something_else() {
     let mut platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     api.create_project("shop").await;
     // A stopped platform can be backed up as well.
     platform.kill();

@@ -9,10 +9,7 @@ use serde_json::{Value, json};
 
 async fn platform_with_project() -> (Platform, Api, i64) {
     let platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     (platform, api, project)
 }
@@ -218,7 +215,13 @@ async fn a_repository_that_does_not_exist_or_leaves_its_folder_fails_with_the_re
     );
     let server = GitServer::start(foreign.root()).await;
     let (_, log) = failed_build(&api, project, &server.url("foreign.git")).await;
-    for named in ["ai_models", "redis", "cron", "`dependencies`", "`static_response`"] {
+    for named in [
+        "ai_models",
+        "redis",
+        "cron",
+        "`dependencies`",
+        "`static_response`",
+    ] {
         assert!(
             log.contains(named),
             "every fault is named with its line: {log}"

@@ -18,15 +18,11 @@ fn component() -> Vec<u8> {
 
 /// An application with this build command.
 fn app(command: &str) -> Repository {
-    let manifest = format!(
-        "spin_manifest_version = 2\n[application]\nname = \"app\"\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"a\"\n\
-         [component.a]\nsource = \"a.wasm\"\nfiles = [{{ source = \"assets\", destination = \"/\" }}]\n\
-         [component.a.build]\ncommand = '''{command}'''\n"
-    );
-    Repository::of_files(
-        "app",
+    let files = "files = [{ source = \"assets\", destination = \"/\" }]";
+    Repository::of_command(
+        command,
+        files,
         &[
-            ("spin.toml", manifest.as_bytes()),
             ("a.wasm", &component()),
             ("assets/index.html", b"<h1>hello</h1>"),
         ],
@@ -35,10 +31,7 @@ fn app(command: &str) -> Repository {
 
 async fn start() -> (Platform, Api, i64) {
     let platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     (platform, api, project)
 }

@@ -35,10 +35,7 @@ async fn serves(api: &Api, url: &str, text: &str) {
 /// Builds while the platform dies at `point`; the build must succeed after the restart all the same.
 async fn a_build_survives_a_crash_at(point: &str) {
     let mut platform = Platform::start_to_crash_at(point);
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let repository = site("kept");
     let id = api
@@ -90,10 +87,7 @@ async fn a_build_survives_a_crash_while_its_artifact_is_stored() {
 #[tokio::test]
 async fn a_build_that_was_acknowledged_survives_a_kill_at_once() {
     let mut platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let repository = site("kept");
     let id = api
@@ -109,10 +103,7 @@ async fn a_build_that_was_acknowledged_survives_a_kill_at_once() {
 /// deployment must come up after the restart.
 async fn a_deployment_survives_a_crash_at(point: &str) {
     let mut platform = Platform::start_to_crash_at(point);
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let repository = site("kept");
     let build = api.build(project, "web", &repository.file_url()).await;
@@ -181,10 +172,7 @@ async fn begin_endless_request(url: &str) -> TcpStream {
 async fn the_new_revision_is_served_after_a_crash_while_the_old_one_drains() {
     let probe = probe();
     let mut platform = Platform::start_to_crash_at("tenants.draining");
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let manifest = include_bytes!("fixtures/probe-spin.toml");
     let repository =
@@ -230,10 +218,7 @@ async fn answers_as(api: &Api, url: &str, revision: &str) {
 #[tokio::test]
 async fn running_applications_and_sessions_are_back_after_a_kill_and_a_ctrl_c() {
     let mut platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let repository = site("kept");
     let build = api.build(project, "web", &repository.file_url()).await;

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nokube_tests::api::{Answer, Api};
+use nokube_tests::needs;
 use nokube_tests::platform::Platform;
 use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
@@ -74,10 +75,7 @@ async fn a_read_only_disk_is_said_and_survived() {
     let Some(platform) = Platform::start_on_small_disk(DISK_BYTES) else {
         return;
     };
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let repository = Repository::of_files("site", &[("index.html", b"one")]);
     let build = api.build(project, "web", &repository.file_url()).await;
@@ -94,9 +92,9 @@ async fn a_read_only_disk_is_said_and_survived() {
         .to_owned();
     let disk = platform.data_dir().join("data");
     let disk = disk.to_str().expect("a plain path");
-    if !among_its_mounts(&platform, &["mount", "--rbind", disk])
-        || !among_its_mounts(&platform, &["mount", "-o", "remount,bind,ro"])
-    {
+    let is_read_only = among_its_mounts(&platform, &["mount", "--rbind", disk])
+        && among_its_mounts(&platform, &["mount", "-o", "remount,bind,ro"]);
+    if !needs::ability("remounts", is_read_only) {
         return;
     }
     let at_once = async || {
@@ -134,10 +132,7 @@ async fn a_full_disk_is_said_and_survived() {
     let Some(platform) = Platform::start_on_small_disk(DISK_BYTES) else {
         return;
     };
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let repository = Repository::of_files("site", &[("index.html", b"one")]);
     let build = api.build(project, "web", &repository.file_url()).await;

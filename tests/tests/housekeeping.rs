@@ -41,10 +41,7 @@ fn artifacts(data: &Path) -> usize {
 #[tokio::test]
 async fn old_artifacts_go_and_those_of_kept_revisions_stay_through_kills() {
     let mut platform = Platform::start_with(&TIDY);
-    let mut api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let mut api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let repository = Repository::of_files("site", &[("index.html", b"0")]);
     let mut last = Value::Null;

@@ -21,10 +21,7 @@ async fn labels_variables_environment_and_addresses_are_the_applications_own() {
     // Compiled first: meanwhile a kept connection would be closed.
     let probe = probe();
     let platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let manifest = include_bytes!("fixtures/curious-spin.toml");
     let request = release(&api, project, "curious", manifest, &probe).await;
@@ -79,10 +76,7 @@ async fn a_variable_that_nobody_gave_fails_the_deployment_by_name() {
     // Compiled first: meanwhile a kept connection would be closed.
     let probe = probe();
     let platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let manifest = include_bytes!("fixtures/demanding-spin.toml");
     let mut request = release(&api, project, "demanding", manifest, &probe).await;

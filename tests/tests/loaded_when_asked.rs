@@ -13,10 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A platform with one site that says `text`; its id and address.
 async fn with_a_site(platform: &Platform, text: &str) -> (Api, Repository, Value) {
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let site = Repository::of_files("site", &[("index.html", text.as_bytes())]);
     let deployed = deploy(&api, project, &site, json!({})).await;
@@ -118,10 +115,7 @@ async fn a_revision_that_was_put_aside_serves_until_the_next_one_is_ready() {
 #[tokio::test]
 async fn what_had_not_become_ready_before_a_crash_is_applied_without_a_request() {
     let mut platform = Platform::start_to_crash_at("target.prepared");
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let site = Repository::of_files("site", &[("index.html", b"kept")]);
     let build = api.build(project, "web", &site.file_url()).await;

@@ -28,10 +28,7 @@ async fn stage() -> Stage {
     // Compiled first: meanwhile a kept connection would be closed.
     let probe = probe();
     let platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let manifest = include_bytes!("fixtures/probe-spin.toml");
     let bad = Repository::of_files("bad", &[("spin.toml", manifest), ("probe.wasm", &probe)]);

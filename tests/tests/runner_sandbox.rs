@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nokube_runner::{Egress, RunnerOptions};
+use nokube_tests::needs;
 use nokube_tests::repository::Repository;
 use nokube_tests::runner::{BUILD_LIMIT, Bench};
 use nokube_tests::runner_platform::SeenBuild;
@@ -15,11 +16,7 @@ use tokio::net::TcpListener;
 const HELPER: &str = env!("CARGO_BIN_EXE_sandbox-init");
 
 fn app(command: &str) -> Repository {
-    let manifest = format!(
-        "spin_manifest_version = 2\n[application]\nname = \"app\"\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"a\"\n\
-         [component.a]\nsource = \"a.wasm\"\n[component.a.build]\ncommand = '''{command}'''\n"
-    );
-    Repository::of_files("app", &[("spin.toml", manifest.as_bytes())])
+    Repository::of_command(command, "", &[])
 }
 
 /// Runs a command line as a build and gives what was seen. It is made to fail, so nothing is packed.
@@ -350,10 +347,11 @@ fn debians_toolchain() -> Option<serde_json::Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cargo_builds_with_debians_wasm_toolchain_where_that_is_installed() {
-    let Some(toolchain) = debians_toolchain() else {
-        eprintln!("not run: Debian's WebAssembly toolchain is not installed here");
+    let toolchain = debians_toolchain();
+    if !needs::ability("debians-wasm-toolchain", toolchain.is_some()) {
         return;
-    };
+    }
+    let toolchain = toolchain.expect("it is there");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("toolchain.json");
     std::fs::write(&file, toolchain.to_string()).expect("a file");

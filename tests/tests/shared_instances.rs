@@ -56,7 +56,11 @@ impl Application {
     /// The first line of the log with these words.
     async fn logged(&self, words: &str) -> Value {
         until(&format!("{words:?} in the log"), SOON, || async {
-            let has = |line: &Value| line["text"].as_str().is_some_and(|text| text.contains(words));
+            let has = |line: &Value| {
+                line["text"]
+                    .as_str()
+                    .is_some_and(|text| text.contains(words))
+            };
             self.log().await.into_iter().find(has)
         })
         .await
@@ -94,10 +98,7 @@ async fn requests_share_an_instance_while_the_manifest_says_so_and_its_trap_is_t
     // Compiled first: meanwhile a kept connection would be closed.
     let wasm = std::fs::read(guests::world("wasi03_together")).expect("what was just built");
     let platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let files = [
         ("spin.toml", SHARING.as_bytes()),
@@ -117,7 +118,10 @@ async fn requests_share_an_instance_while_the_manifest_says_so_and_its_trap_is_t
     let line = shared.logged("served 2 requests at once").await;
     let text = line["text"].as_str().expect("text");
     assert!(text.contains("unreachable"), "{line}");
-    assert_eq!((&line["component"], &line["stream"]), (&json!("together"), &json!("system")));
+    assert_eq!(
+        (&line["component"], &line["stream"]),
+        (&json!("together"), &json!("system"))
+    );
     for answer in &answers {
         let problem = answer.problem(500);
         let id = problem["request_id"].as_str().expect("a problem has an id");
@@ -131,7 +135,12 @@ async fn requests_share_an_instance_while_the_manifest_says_so_and_its_trap_is_t
     let archive = archive::of_files(&[("spin.toml", alone.as_bytes()), ("together.wasm", &wasm)]);
     let build_id = api.upload(project, "together", archive).await;
     let build = api.wait_for_build(&build_id).await;
-    assert_eq!(build["status"], "success", "{}", api.build_log(&build_id).await);
+    assert_eq!(
+        build["status"],
+        "success",
+        "{}",
+        api.build_log(&build_id).await
+    );
     let begun_before = shared.ask("/?8000");
     let alone = Application::deploy(&api, project, &build_id).await;
     assert_eq!(alone.id, shared.id, "its next revision");

@@ -23,10 +23,7 @@ fn endless() -> Repository {
 #[tokio::test]
 async fn a_build_that_runs_at_ctrl_c_is_taken_up_again_as_if_it_had_never_begun() {
     let mut platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let repository = endless();
     let id = api

@@ -21,10 +21,7 @@ fn example(name: &str) -> std::path::PathBuf {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn datapress_is_built_from_git_and_its_two_services_answer() {
     let platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("DataPress").await;
     let sources = [("api", "datapress/api"), ("front", "datapress/front")];
     let repositories: Vec<Repository> = sources

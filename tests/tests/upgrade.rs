@@ -38,10 +38,7 @@ async fn make_the_fixture() {
         return;
     };
     let platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let repository = Repository::of_files("site", &[("index.html", b"kept")]);
     let build = api.build(project, "web", &repository.file_url()).await;

@@ -29,10 +29,7 @@ async fn answer_to_the_head(api: &Api, path: &str) -> String {
 #[tokio::test]
 async fn a_source_larger_than_any_other_body_is_sent_on_built_and_served() {
     let platform = Platform::start();
-    let api = platform
-        .api()
-        .register("ada", Some(platform.setup_code()))
-        .await;
+    let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
     let path = format!("/builds/upload?project_id={project}&service_name=web");
 

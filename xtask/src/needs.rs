@@ -1,22 +1,28 @@
-//! What tests need and a machine may lack: the one place that knows it, says it, and decides what then.
+//! What tests need and a machine may lack, programs and rights: the one place that knows it, says it, and decides what
+//! then.
 //!
 //! What is missing is said before the run and after it, where it is seen. Tests of a program that may be missing leave
 //! themselves out only when it is named to them in `NOKUBE_TESTS_WITHOUT`; else they fail, so that none passes without
 //! having tested anything.
 
 use std::env;
+use std::fs;
+use std::process::{Command, Stdio};
 
 use anyhow::bail;
 
+use crate::layout::Layout;
 use crate::process::find_program;
 use crate::report::note;
 
 /// Names to tests what they may do without, separated by commas.
 pub(crate) const WITHOUT: &str = "NOKUBE_TESTS_WITHOUT";
 
-/// A program that tests start.
+/// A program that tests start, or something else that they cannot do without.
 struct Need {
     program: &'static str,
+    /// Tells whether it is there when it is no program.
+    ability: Option<fn() -> bool>,
     /// Says where it is when it is not in the search path.
     variable: Option<&'static str>,
     /// What is not known without it.
@@ -37,6 +43,9 @@ impl Need {
         } = self;
         match self.kind {
             Kind::Usual => format!("missing: {program}, so tests fail: {tests} ({source})"),
+            Kind::Extra | Kind::Rare if self.ability.is_some() => {
+                format!("not run: {tests} ({source})")
+            }
             Kind::Extra | Kind::Rare => {
                 format!("not run: {tests}, since {program} is not installed ({source})")
             }
@@ -54,9 +63,10 @@ enum Kind {
     Rare,
 }
 
-static NEEDS: [Need; 5] = [
+static NEEDS: [Need; 8] = [
     Need {
         program: "git",
+        ability: None,
         variable: None,
         tests: "builds from Git",
         source: "the Debian package git",
@@ -64,6 +74,7 @@ static NEEDS: [Need; 5] = [
     },
     Need {
         program: "bwrap",
+        ability: None,
         variable: None,
         tests: "builds that run a command, and what their sandbox holds back",
         source: "the Debian package bubblewrap",
@@ -71,6 +82,7 @@ static NEEDS: [Need; 5] = [
     },
     Need {
         program: "node",
+        ability: None,
         variable: None,
         tests: "builds of npm sites",
         source: "the Debian package nodejs",
@@ -78,6 +90,7 @@ static NEEDS: [Need; 5] = [
     },
     Need {
         program: "docker-registry",
+        ability: None,
         variable: None,
         tests: "pushing artifacts to a real registry",
         source: "the Debian package docker-registry",
@@ -85,12 +98,63 @@ static NEEDS: [Need; 5] = [
     },
     Need {
         program: "spin",
+        ability: None,
         variable: Some("NOKUBE_SPIN"),
         tests: "the platform under Spin itself",
         source: "https://github.com/spinframework/spin/releases",
         kind: Kind::Rare,
     },
+    Need {
+        program: "mounts",
+        ability: Some(may_mount),
+        variable: None,
+        tests: "a platform whose disk is full or read-only",
+        source: "bubblewrap may mount no file system in memory here",
+        kind: Kind::Extra,
+    },
+    Need {
+        program: "remounts",
+        ability: Some(may_enter_mounts),
+        variable: None,
+        tests: "a platform whose disk turns read-only",
+        source: "it takes root to change what another process has mounted",
+        kind: Kind::Rare,
+    },
+    Need {
+        program: "debians-wasm-toolchain",
+        ability: Some(has_debians_toolchain),
+        variable: None,
+        tests: "builds with Debian's WebAssembly toolchain",
+        source: "`NOKUBE_WASM_TOOLCHAIN=debian cargo xtask toolchain` installs it",
+        kind: Kind::Rare,
+    },
 ];
+
+fn may_mount() -> bool {
+    succeeds(&["bwrap", "--dev-bind", "/", "/", "--tmpfs", "/mnt", "true"])
+}
+
+fn may_enter_mounts() -> bool {
+    let own = std::process::id().to_string();
+    succeeds(&["nsenter", "--target", &own, "--mount", "--", "true"])
+}
+
+fn has_debians_toolchain() -> bool {
+    let Ok(layout) = Layout::find() else {
+        return false;
+    };
+    let entries = fs::read_dir(layout.cache).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("sysroot-"))
+        .any(|entry| entry.path().join("bin/cargo").exists())
+}
+
+fn succeeds(words: &[&str]) -> bool {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null());
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
 
 /// What this machine lacks.
 pub(crate) struct Missing {
@@ -100,6 +164,9 @@ pub(crate) struct Missing {
 /// Looks for all of them.
 pub(crate) fn look() -> Missing {
     missing(|need| {
+        if let Some(is_there) = need.ability {
+            return is_there();
+        }
         need.variable
             .is_some_and(|name| env::var_os(name).is_some())
             || find_program(need.program).is_some()
@@ -168,6 +235,11 @@ mod tests {
             "{told:?}"
         );
         assert_eq!(without(&[]).left_out(), "");
+        let disk = without(&["remounts"]);
+        assert_eq!(disk.left_out(), "remounts");
+        let told = disk.needs[0].told();
+        assert!(told.starts_with("not run: a platform whose disk"), "{told}");
+        assert!(!told.contains("installed"), "{told}");
     }
 
     #[test]

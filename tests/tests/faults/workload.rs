@@ -75,10 +75,7 @@ impl Workload {
     /// Signs up, and has two applications running before anything dies.
     pub(crate) async fn begin(platform: &Platform) -> Self {
         let wasm = std::fs::read(example("notes")).expect("the example was built");
-        let api = platform
-            .api()
-            .register("ada", Some(platform.setup_code()))
-            .await;
+        let api = platform.register_ada().await;
         let project = api.create_project("shop").await;
         let repository = Repository::of_files("site", &[("index.html", b"0")]);
         let build = api.build(project, "web", &repository.file_url()).await;
