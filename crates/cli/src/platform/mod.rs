@@ -23,6 +23,7 @@ mod platform_app;
 mod process;
 pub(crate) mod runner;
 mod runtime_config;
+mod settled;
 pub(crate) mod standalone;
 pub(crate) mod tenants;
 mod unix;

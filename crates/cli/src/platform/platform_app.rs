@@ -12,7 +12,7 @@ use nokube_spinapp::manifest::{ComponentContent, Manifest};
 use nokube_spinapp::runtime_config::RuntimeConfig;
 
 use super::cache::ModuleCache;
-use super::runtime_config;
+use super::{runtime_config, settled};
 
 /// Its id in the registry and in logs.
 const ID: &str = "platform";
@@ -74,6 +74,7 @@ impl PlatformApp<'_> {
         }
         let environment = runtime_config::environment();
         let mut variables = runtime_config::variables(&runtime, &locked.variables, &environment)?;
+        settled::check_configured(&variables, &self.variables)?;
         for (name, value) in &self.variables {
             if variables.get(name).is_some_and(|other| other != value) {
                 tracing::warn!(

@@ -22,6 +22,7 @@ use super::machine::{Machine, PlatformAddress, listen, reachable};
 use super::platform_app::PlatformApp;
 use super::process;
 use super::runner::{self, Build, RunnerChild, Visitors};
+use super::settled;
 use crate::args::{GitAccessKind, UpArgs};
 
 /// The sidecar's API, for the platform's own components.
@@ -54,6 +55,7 @@ pub(crate) fn run(args: UpArgs, json: bool) -> anyhow::Result<()> {
 }
 
 async fn up(mut args: UpArgs, json: bool) -> anyhow::Result<()> {
+    settled::check_variables(&args.variables)?;
     let shutdown = process::shutdown_signal()?;
     let proxies = Proxies::parse(&args.trusted_proxies, args.public_url.is_some())?;
     let listener = listen(args.listen, "--listen").await?;
