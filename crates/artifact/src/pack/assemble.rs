@@ -5,16 +5,16 @@ use std::io::{self, Read, Write};
 
 use cap_std::fs::Dir;
 use flate2::{Compression, GzBuilder};
+use nokube_spinapp::Fault;
 use nokube_spinapp::locked::{ContentPath, ContentRef, LockedApp};
 use nokube_spinapp::manifest::{ComponentContent, Manifest};
-use nokube_spinapp::{Fault, Faults};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::files::{Files, open_file};
 use super::{PackError, Packed};
 use crate::Digest;
-use crate::layout::Layout;
+use crate::layout::{Layout, LayoutError};
 use crate::oci::{
     ARCHIVE_TYPE, CONFIG_TYPE, DATA_TYPE, Descriptor, ImageManifest, SPIN_APPLICATION_TYPE,
     WASM_TYPE,
@@ -132,6 +132,9 @@ impl Layers {
     }
 }
 
+/// The files could be read when they were looked for.
+const CHANGED: &str = "they changed while they were packed, or the disk is full: build again";
+
 fn store_files(
     layout: &Layout,
     root: &Dir,
@@ -141,7 +144,7 @@ fn store_files(
     for (to, path) in files {
         let changed = |error: io::Error| {
             let message = format!("can't read {}: {error}", path.display());
-            PackError::fault(Fault::unplaced("", message, ""))
+            PackError::fault(Fault::unplaced("", message, CHANGED))
         };
         let (file, size) = open_file(root, path).map_err(changed)?;
         // Its size now is the limit: a file that grows meanwhile is cut off.
@@ -177,9 +180,15 @@ fn store_files(
 fn store_archive(layout: &Layout, root: &Dir, files: &Files) -> Result<Descriptor, PackError> {
     let io = |error: io::Error| {
         let message = format!("can't archive the files: {error}");
-        PackError::Faults(Faults(vec![Fault::unplaced("", message, "")]))
+        PackError::fault(Fault::unplaced("", message, CHANGED))
     };
-    let file = NamedTempFile::new().map_err(io)?;
+    let file = NamedTempFile::new().map_err(|source| {
+        PackError::Layout(LayoutError::Io {
+            action: "can't write in",
+            path: std::env::temp_dir(),
+            source,
+        })
+    })?;
     let gzip = GzBuilder::new()
         .mtime(0)
         .write(file.as_file(), Compression::default());

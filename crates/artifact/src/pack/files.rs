@@ -248,7 +248,11 @@ pub(super) fn collect_folder(
     match walk.folder(Path::new("."), Path::new(""), 0) {
         Ok(()) => Ok(walk.files),
         Err(WalkError::Limit(error)) => Err(error),
-        Err(WalkError::Fault(message)) => Err(PackError::fault(Fault::unplaced("", message, ""))),
+        Err(WalkError::Fault(message)) => Err(PackError::fault(Fault::unplaced(
+            "",
+            message,
+            "keep what is to be served in the folder itself, and leave the rest out of it",
+        ))),
     }
 }
 

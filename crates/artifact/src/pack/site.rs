@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use nokube_spinapp::Fault;
 use nokube_spinapp::manifest::{Application, Component, HttpTrigger, Manifest};
 use nokube_spinapp::routes::Route;
-use nokube_spinapp::{Fault, Faults};
 
 use super::assemble::{self, Content};
 use super::{PackError, PackLimits, Packed, files, open_root};
@@ -36,12 +36,18 @@ pub fn pack_static_site(
 ) -> Result<Packed, PackError> {
     let root = open_root(folder)?;
     let wasm = wasm::componentize(options.fileserver)
-        .map_err(|error| fault(format!("the file server: {error}")))?
+        .map_err(|error| {
+            let message = format!("the file server: {error}");
+            fault(message, "the runner's operator has to give it another one")
+        })?
         .into_owned();
     let mut budget = files::Budget::new(options.limits);
     let files = files::collect_folder(&root, is_left_out, &mut budget)?;
     if files.is_empty() {
-        return Err(fault("the folder has no files to serve".to_owned()));
+        return Err(fault(
+            "the folder has no files to serve".to_owned(),
+            "add an `index.html`, or build from the folder that has one",
+        ));
     }
     let component = Component {
         id: "site".to_owned(),
@@ -67,8 +73,8 @@ pub fn pack_static_site(
     assemble::assemble(layout, &root, &manifest, contents, options.created)
 }
 
-fn fault(message: String) -> PackError {
-    PackError::Faults(Faults(vec![Fault::unplaced("", message, "")]))
+fn fault(message: String, remedy: &str) -> PackError {
+    PackError::fault(Fault::unplaced("", message, remedy))
 }
 
 fn is_left_out(name: &str) -> bool {
