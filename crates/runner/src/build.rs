@@ -46,13 +46,11 @@ pub(crate) async fn build(
         return Ok(TargetCache::default());
     }
     let machine = &build.machine;
-    if let Some(reason) = machine.without_sandbox()
-        && !machine.options.unsandboxed_builds
-    {
-        return Err(BuildError::Source(format!(
-            "the source has a build command, and this build machine has no sandbox to run it in: {reason}. Its operator must install it; until then commit the built files"
-        )));
-    }
+    may_run_commands(
+        machine.without_sandbox(),
+        machine.options.unsandboxed_builds,
+    )
+    .map_err(BuildError::Source)?;
     let (cache, owner) = (build.cache.folder(), build.owner());
     tokio::task::spawn_blocking(move || caches::prepare(&cache, owner))
         .await
@@ -98,6 +96,16 @@ pub(crate) async fn build(
         })?);
     }
     Ok(targets)
+}
+
+/// Whether build commands may be run on a machine that has no sandbox, for the reason given, if it has none.
+fn may_run_commands(no_sandbox: Option<&str>, unsandboxed_builds: bool) -> Result<(), String> {
+    match no_sandbox {
+        Some(reason) if !unsandboxed_builds => Err(format!(
+            "the source has a build command, and this build machine has no sandbox to run it in: {reason}. Its operator must install it; until then commit the built files"
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn steps(source: &Source, found: &Found) -> BuildStep<Vec<Step>> {
@@ -427,4 +435,29 @@ fn inside_path(root: &Path, folder: &Path) -> String {
         }
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::may_run_commands;
+    use crate::sandbox::Sandbox;
+
+    #[test]
+    fn without_a_sandbox_commands_run_when_the_operator_says_so_and_only_then() {
+        assert_eq!(may_run_commands(None, false), Ok(()));
+        assert_eq!(may_run_commands(None, true), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_has_no_bubblewrap_refuses_commands_unless_told_otherwise() {
+        // As on macOS.
+        let probed = Sandbox::probe_at(&["/nowhere/bwrap"], None, Path::new("/nowhere")).await;
+        let reason = probed.err().expect("there is none");
+        let reason = reason.as_str();
+        assert_eq!(may_run_commands(Some(reason), true), Ok(()));
+        let refused = may_run_commands(Some(reason), false).unwrap_err();
+        assert!(refused.contains(reason), "{refused}");
+    }
 }

@@ -21,6 +21,8 @@ use crate::options::Helper;
 use init::{Forward, InitPlan, ProcessBounds};
 use slots::{FIRST_USER, Slot};
 
+/// Where a machine has bubblewrap: what is in the search path may be anybody's.
+const BWRAP_PLACES: [&str; 3] = ["/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"];
 /// Where things are inside.
 pub(crate) const SOURCE: &str = "/src";
 pub(crate) const CACHE: &str = "/cache";
@@ -82,10 +84,16 @@ impl Sandbox {
     /// Tries it. The error says, for the operator and the user, what is missing.
     /// `folder` is the runner's own.
     pub(crate) async fn probe(helper: Option<Helper>, folder: &Path) -> Result<Self, String> {
-        let bwrap = ["/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"]
-            .iter()
-            .map(Path::new)
-            .find(|path| path.exists());
+        Self::probe_at(&BWRAP_PLACES, helper, folder).await
+    }
+
+    /// The same with bubblewrap in one of these places, or in none.
+    pub(crate) async fn probe_at(
+        places: &[&str],
+        helper: Option<Helper>,
+        folder: &Path,
+    ) -> Result<Self, String> {
+        let bwrap = places.iter().map(Path::new).find(|path| path.exists());
         let Some(bwrap) = bwrap else {
             return Err("bubblewrap is not installed (Debian: apt install bubblewrap)".to_owned());
         };
