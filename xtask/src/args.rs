@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
-use crate::{bench, build, check, fixture, keys, test, tidy, toolchain, up};
+use crate::{bench, build, check, fixture, fuzz, keys, test, tidy, toolchain, up};
 
 /// The commands of a NoKube checkout.
 #[derive(Debug, Parser)]
@@ -43,6 +43,14 @@ enum Command {
     },
     /// Keeps what this version leaves behind, for later versions to be tried on
     Fixture,
+    /// Throws inputs at what reads what strangers send
+    Fuzz {
+        /// Which of the programs in `fuzz/fuzz_targets`; all of them when there is none
+        targets: Vec<String>,
+        /// How long each is fuzzed
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+    },
     /// Formatting, lints, tidy and dependencies
     Check,
     /// Measures the platform
@@ -86,6 +94,7 @@ impl Arguments {
                 everything,
             } => test::run(&layout, &filters, everything),
             Command::Fixture => fixture::run(&layout),
+            Command::Fuzz { targets, seconds } => fuzz::run(&layout, &targets, seconds),
             Command::Check => check::run(&layout),
             Command::Bench { arguments } => bench::run(&layout, &arguments),
             Command::Tidy => tidy::run(&layout),

@@ -10,6 +10,7 @@ mod bench;
 mod build;
 mod check;
 mod fixture;
+mod fuzz;
 mod keys;
 mod layout;
 mod machine;

@@ -12,6 +12,8 @@
 
 mod digest;
 mod durable;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod layout;
 pub mod oci;
 pub mod pack;

@@ -8,6 +8,8 @@ pub mod build;
 pub mod deploy;
 mod digest;
 mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod git_source;
 mod ids;
 mod names;

@@ -10,6 +10,11 @@ use crate::Invalid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
+/// 0000-01-01T00:00:00.000Z, 719,528 days before the epoch.
+const FIRST_MS: i64 = -719_528 * 86_400_000;
+/// 9999-12-31T23:59:59.999Z, the last millisecond of 2,932,897 days after it.
+const LAST_MS: i64 = 2_932_897 * 86_400_000 - 1;
+
 impl Timestamp {
     /// A time from the database or the clock.
     #[must_use]
@@ -42,7 +47,12 @@ impl Timestamp {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         DateTime::parse_from_rfc3339(text)
             .map(|time| Self(time.timestamp_millis()))
-            .map_err(|_| Invalid::new("must be an RFC 3339 time, such as 2026-01-31T09:30:00.000Z"))
+            .ok()
+            // In UTC an offset may lead out of the years that RFC 3339 can write.
+            .filter(|time| (FIRST_MS..=LAST_MS).contains(&time.0))
+            .ok_or(Invalid::new(
+                "must be an RFC 3339 time, such as 2026-01-31T09:30:00.000Z",
+            ))
     }
 }
 
@@ -65,6 +75,16 @@ mod tests {
         assert_eq!(time.to_string(), "2026-01-31T09:30:00.123Z");
         assert!(Timestamp::parse("2026-01-31").is_err());
         assert!(Timestamp::parse("2026-02-30T00:00:00Z").is_err());
+    }
+
+    #[test]
+    fn the_first_and_the_last_time_can_be_written_and_none_beyond_is_read() {
+        for text in ["0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"] {
+            assert!(Timestamp::parse(text).is_err(), "{text}");
+        }
     }
 
     proptest! {

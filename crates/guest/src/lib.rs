@@ -28,6 +28,8 @@ mod dispatch;
 mod error;
 mod etag;
 mod fields;
+#[cfg(all(any(test, feature = "fuzzing"), not(target_family = "wasm")))]
+pub mod fuzzing;
 mod git_rules;
 mod health;
 pub mod host;

@@ -10,6 +10,8 @@ mod caches;
 mod client;
 mod detect;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod job;
 mod log;
 mod options;

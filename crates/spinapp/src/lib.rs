@@ -16,6 +16,8 @@
 pub const MAX_COMPONENTS: usize = 64;
 
 mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod ids;
 pub mod locked;
 pub mod manifest;

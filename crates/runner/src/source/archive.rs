@@ -68,18 +68,21 @@ pub(super) async fn fetch(build: &Build, url: &str, digest: &str) -> BuildStep<(
     Ok(())
 }
 
-struct Unpack {
-    file: PathBuf,
-    digest: String,
-    target: PathBuf,
-    bytes_max: u64,
-    entries_max: u64,
-    stop: CancellationToken,
+/// An archive in a file, and how much of it may come out.
+pub(crate) struct Unpack {
+    pub(crate) file: PathBuf,
+    /// `sha256:<hex>` of the archive.
+    pub(crate) digest: String,
+    /// A folder, empty.
+    pub(crate) target: PathBuf,
+    pub(crate) bytes_max: u64,
+    pub(crate) entries_max: u64,
+    pub(crate) stop: CancellationToken,
 }
 
 impl Unpack {
     /// How many entries it made.
-    fn run(&self) -> BuildStep<u64> {
+    pub(crate) fn run(&self) -> BuildStep<u64> {
         let mut file =
             File::open(&self.file).map_err(BuildError::io("cannot read the uploaded source"))?;
         let mut hash = Sha256::new();
@@ -269,7 +272,8 @@ struct Bounded<'a, R> {
 impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.stop.is_cancelled() {
-            return Err(io::ErrorKind::Interrupted.into());
+            // Any kind but `Interrupted`, after which everybody tries again at once.
+            return Err(io::Error::other("the build is over"));
         }
         let read = self.inner.read(buffer)?;
         self.left = self
@@ -301,6 +305,26 @@ mod tests {
         };
         let done = job.run();
         (folder, done)
+    }
+
+    #[test]
+    fn a_build_that_is_over_is_not_unpacked_to_the_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let packed = pack(&[("a", EntryType::Regular, "text")]);
+        let (file, target) = (folder.path().join("a.tar.gz"), folder.path().join("src"));
+        fs::write(&file, &packed).expect("a file");
+        fs::create_dir(&target).expect("a folder");
+        let job = Unpack {
+            file,
+            digest: format!("sha256:{}", hex::encode(Sha256::digest(&packed))),
+            target: target.clone(),
+            bytes_max: 1 << 20,
+            entries_max: 100,
+            stop: CancellationToken::new(),
+        };
+        job.stop.cancel();
+        assert!(job.run().is_err());
+        assert_eq!(fs::read_dir(&target).expect("a folder").count(), 0);
     }
 
     fn header(name: &[u8], kind: EntryType, size: u64) -> tar::Header {

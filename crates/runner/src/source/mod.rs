@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use nokube_api::runner::JobSource;
 use nokube_domain::git_source::{AddressPolicy, BranchName, CommitId, RepositoryUrl};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use archive::Unpack;
 pub(crate) use confine::hand_over;
 pub(crate) use confine::{Escapes, confine};
 pub(crate) use git::bytes;

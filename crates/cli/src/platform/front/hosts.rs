@@ -17,12 +17,11 @@ pub(crate) use usage::Passing;
 use usage::Usage;
 
 use super::caller::Caller;
+use super::host_name::{is_of_a_tenant, normalized};
 
 /// How long a request waits for its application to come: longer than a restart of the tenants'
 /// process takes, shorter than most clients' patience.
 const WAIT: Duration = Duration::from_secs(15);
-/// `<service>.<project>.<owner>`.
-const TENANT_LABELS: usize = 3;
 
 /// Whether the applications of a deployment answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,11 +240,7 @@ impl HostTable {
 
     /// Whether a (normalized) host is for tenants: of the form that deployments have, or claimed.
     pub(crate) fn is_tenants(&self, host: &str) -> bool {
-        let of_the_form = host
-            .strip_suffix(&self.base_domain)
-            .and_then(|rest| rest.strip_suffix('.'))
-            .is_some_and(|labels| labels.split('.').count() == TENANT_LABELS);
-        of_the_form
+        is_of_a_tenant(host, &self.base_domain)
             || self
                 .entries
                 .read()
@@ -305,16 +300,6 @@ impl Entry {
     fn may_sleep(&self, idle: Duration) -> bool {
         self.state == HostState::Serves && self.usage.is_idle_for(idle)
     }
-}
-
-/// A host name without port and final dot, in lower case.
-pub(crate) fn normalized(host: &str) -> String {
-    let name = match host.rsplit_once(':') {
-        // The colons of a bare IPv6 address are inside brackets.
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    name.trim_end_matches('.').to_ascii_lowercase()
 }
 
 #[cfg(test)]

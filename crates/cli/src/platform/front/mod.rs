@@ -7,6 +7,7 @@
 //! | any other | any other | the platform's application, if it runs in this process |
 
 pub(crate) mod caller;
+mod host_name;
 pub(crate) mod hosts;
 mod problem;
 mod proxy;
@@ -88,7 +89,9 @@ impl Handler for Front {
     async fn handle(&self, mut request: Request<Body>, client: Client) -> Response<Body> {
         // One id, whoever answers.
         let request_id = settle_request_id(request.headers_mut());
-        let host = host_of(&request).map(hosts::normalized).unwrap_or_default();
+        let host = host_of(&request)
+            .map(host_name::normalized)
+            .unwrap_or_default();
         if self.hosts.is_tenants(&host) {
             let caller = self.proxies.caller(request.headers(), client);
             return self.tenant(host, request, caller).await;

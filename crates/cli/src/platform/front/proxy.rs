@@ -112,7 +112,7 @@ fn settle_headers(
     let same = authority.filter(|value| {
         value
             .to_str()
-            .is_ok_and(|value| super::hosts::normalized(value) == host)
+            .is_ok_and(|value| super::host_name::normalized(value) == host)
     });
     let mut set = |name: HeaderName, value: Option<HeaderValue>| {
         if let Some(value) = value {
