@@ -44,6 +44,8 @@ pub struct Seen {
     pub outage: u32,
     /// Leases that were asked for.
     pub polls: u32,
+    /// Ids of the runners that said they had just started, in turn.
+    pub started: Vec<String>,
 }
 
 /// What it was told of one build.
@@ -258,7 +260,7 @@ fn with_build<T: IntoResponse>(
 async fn lease(
     State(state): State<Shared>,
     headers: HeaderMap,
-    Json(_): Json<LeaseRequest>,
+    Json(request): Json<LeaseRequest>,
 ) -> Response {
     if headers
         .get("authorization")
@@ -268,6 +270,9 @@ async fn lease(
     }
     let mut seen = lock(&state);
     seen.polls += 1;
+    if request.starts {
+        seen.started.extend(request.runner_id);
+    }
     let Some(job) = seen.queue.pop_front() else {
         return StatusCode::NO_CONTENT.into_response();
     };

@@ -12,11 +12,7 @@ use nokube_tests::wait::until;
 const HELPER: &str = env!("CARGO_BIN_EXE_sandbox-init");
 
 fn app(command: &str) -> Repository {
-    let manifest = format!(
-        "spin_manifest_version = 2\n[application]\nname = \"app\"\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"a\"\n\
-         [component.a]\nsource = \"a.wasm\"\n[component.a.build]\ncommand = '''{command}'''\n"
-    );
-    Repository::of_files("app", &[("spin.toml", manifest.as_bytes())])
+    Repository::of_command(command, "", &[])
 }
 
 /// Whether a process with this word in its command line is alive.
@@ -48,6 +44,23 @@ fn is_empty(folder: &Path) -> bool {
         .expect("a folder")
         .next()
         .is_none()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_says_once_that_it_started_and_is_the_same_after_a_crash() {
+    let mut bench = Bench::start(HELPER, |_| ()).await;
+    for life in 1..=2 {
+        let before = bench.platform.seen().polls;
+        until("some questions for work", BUILD_LIMIT, || async {
+            (bench.platform.seen().polls > before + 3).then_some(())
+        })
+        .await;
+        assert_eq!(bench.platform.seen().started.len(), life);
+        bench.kill_runner();
+        bench.start_runner(|_| ());
+    }
+    let started = bench.platform.seen().started.clone();
+    assert_eq!(started[0], started[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,12 @@ pub struct LeaseRequest {
     pub runner: String,
     /// The builders it can be: `runner`, `simulated`.
     pub builders: Vec<String>,
+    /// A UUID of version 7 that is this runner's over all its starts. Its leases are known by it.
+    #[serde(default)]
+    pub runner_id: Option<String>,
+    /// It has just started: what it was given before is not being built any more.
+    #[serde(default)]
+    pub starts: bool,
 }
 
 /// One build, leased.

@@ -1,5 +1,5 @@
 //! The runner's folder: `work/` (one folder per build, gone afterwards), `caches/` (per project),
-//! `oci/` (what was packed).
+//! `oci/` (what was packed), `runner-id`.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nokube_domain::{Timestamp, Uuid7};
 use rustix::fs::{CWD, FlockOperation, Mode, fchmod, openat};
 
 use crate::caches::{CacheBounds, Caches};
@@ -15,11 +16,14 @@ use crate::remove::{FOLDER, remove_all};
 
 /// What builds of earlier lives left, with a number.
 const LEFTOVER: &str = "leftover-";
+/// Who the runner is: whoever holds the folder.
+const RUNNER_ID: &str = "runner-id";
 
 /// The folder, held against a second runner for as long as this lives.
 pub(crate) struct Folders {
     root: PathBuf,
     caches: Arc<Caches>,
+    runner_id: Uuid7,
     _lock: fs::File,
 }
 
@@ -40,6 +44,7 @@ impl Folders {
         remove_leftovers(&root);
         let caches = Arc::new(Caches::open(root.join("caches"), caches));
         Ok(Self {
+            runner_id: runner_id(&root).map_err(fail)?,
             root,
             caches,
             _lock: lock,
@@ -49,6 +54,11 @@ impl Folders {
     /// Everything of the runner: no source may lie in here.
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whose leases are the runner's, over all its lives in this folder.
+    pub(crate) fn runner_id(&self) -> Uuid7 {
+        self.runner_id
     }
 
     /// What was packed, as an OCI image layout.
@@ -78,6 +88,21 @@ impl Folders {
         make_private(&path)?;
         Ok(WorkDir { path })
     }
+}
+
+/// The folder's id. Without a readable one there is a new one: leases of the old one run out by themselves.
+fn runner_id(root: &Path) -> std::io::Result<Uuid7> {
+    let path = root.join(RUNNER_ID);
+    let known = fs::read_to_string(&path).ok();
+    if let Some(id) = known.and_then(|text| Uuid7::parse(text.trim()).ok()) {
+        return Ok(id);
+    }
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).map_err(|error| std::io::Error::other(error.to_string()))?;
+    let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
+    let id = Uuid7::new(now, random);
+    fs::write(&path, id.to_string())?;
+    Ok(id)
 }
 
 /// Takes what builds of an earlier life left out of the way. Not being able to remove it is no reason
@@ -167,5 +192,25 @@ mod tests {
         assert_eq!(fs::read_dir(root.join("work")).expect("there").count(), 0);
         assert!(!root.join("leftover-1").exists() && !root.join("leftover-2").exists());
         drop(folders);
+    }
+
+    #[test]
+    fn a_folder_is_the_same_runner_over_all_its_lives() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bounds = CacheBounds {
+            project_bytes: 1,
+            total_bytes: 1,
+        };
+        let id = || {
+            let folders = Folders::open(folder.path(), bounds).expect("a folder");
+            folders.runner_id()
+        };
+        let first = id();
+        assert_eq!(id(), first);
+        // Written by halves when the power failed.
+        fs::write(folder.path().join(RUNNER_ID), "0194").expect("written");
+        let second = id();
+        assert_ne!(second, first);
+        assert_eq!(id(), second);
     }
 }

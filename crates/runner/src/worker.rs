@@ -160,9 +160,11 @@ async fn lease_forever(
     stop: &CancellationToken,
     builds: &mut JoinSet<()>,
 ) -> std::convert::Infallible {
-    let request = LeaseRequest {
+    let mut request = LeaseRequest {
         runner: machine.options.name.clone(),
         builders: vec!["runner".to_owned(), "simulated".to_owned()],
+        runner_id: Some(machine.folders.runner_id().to_string()),
+        starts: true,
     };
     let room = Arc::new(Semaphore::new(machine.options.concurrency.max(1)));
     let mut back_off = IDLE;
@@ -172,7 +174,10 @@ async fn lease_forever(
             .await
             .expect("the semaphore is never closed");
         while builds.try_join_next().is_some() {}
-        match platform.lease(&request).await {
+        let answer = platform.lease(&request).await;
+        // Until an answer has come it holds nothing, not even what an answer that was lost gave it.
+        request.starts &= answer.is_err();
+        match answer {
             Ok(Some(job)) => {
                 nokube_faults::crash_point("runner.leased");
                 back_off = IDLE;

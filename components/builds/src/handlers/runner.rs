@@ -11,6 +11,7 @@ use nokube_domain::build::{
 };
 use nokube_domain::git_source::CommitId;
 use nokube_domain::{Digest, Timestamp, Uuid7};
+use nokube_guest::db::Db;
 use nokube_guest::{Ctx, Error, Response, platform};
 use serde::de::DeserializeOwned;
 
@@ -20,8 +21,8 @@ use crate::blobs;
 use crate::error::BuildsError;
 use crate::store::builds::{BuildRow, build_find_for_system};
 use crate::store::leases::{
-    Ending, lease_extend, lease_finish, lease_give_back, lease_is_possible, lease_project,
-    lease_start, lease_take,
+    Ending, lease_extend, lease_finish, lease_give_back, lease_is_possible, lease_list_of_runner,
+    lease_project, lease_release, lease_start, lease_take,
 };
 use crate::store::logs::{NewLine, log_append};
 
@@ -68,11 +69,20 @@ pub(crate) async fn lease_build(mut cx: Ctx) -> Result<Response, BuildsError> {
         .iter()
         .filter_map(|name| Builder::parse(name).ok())
         .collect();
+    let runner_id = match request.runner_id.as_deref().map(Uuid7::parse) {
+        None => None,
+        Some(Ok(id)) => Some(id),
+        Some(Err(reason)) => return Err(BuildsError::BadRunnerBody(format!("runner_id {reason}"))),
+    };
     let db = platform::open(&cx).await?;
+    if let Some(id) = runner_id.filter(|_| request.starts) {
+        take_back(&cx, &db, id).await?;
+    }
     if !lease_is_possible(&db, cx.now(), &builders).await? {
         return Ok(Response::no_content());
     }
-    let lease_id = Uuid7::new(cx.now(), cx.random()).to_string();
+    let fresh = Uuid7::new(cx.now(), cx.random());
+    let lease_id = runner_id.map_or_else(|| fresh.to_string(), |id| format!("{fresh}.{id}"));
     let expires_at = in_seconds(&cx, START_GRACE_SECONDS);
     db.transaction(async |tx| {
         match lease_take(tx, cx.now(), &builders, &lease_id, expires_at).await? {
@@ -89,6 +99,18 @@ pub(crate) async fn lease_build(mut cx: Ctx) -> Result<Response, BuildsError> {
         }
     })
     .await
+}
+
+/// Takes back what a runner held that starts anew. What it had not acknowledged costs no attempt.
+async fn take_back(cx: &Ctx, db: &Db, runner_id: Uuid7) -> Result<(), BuildsError> {
+    for build in lease_list_of_runner(db, runner_id).await? {
+        db.transaction(async |tx| match build.status() {
+            BuildStatus::Pending => Ok(lease_release(tx, &build).await.map(drop)?),
+            _ => lost(cx, tx, &build, "The runner was started anew.", None).await,
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 fn job(cx: &Ctx, row: &BuildRow, owner: String, project: String) -> Result<Job, BuildsError> {

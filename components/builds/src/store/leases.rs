@@ -2,7 +2,7 @@
 //! state it leaves.
 
 use nokube_domain::build::{BuildStatus, Builder};
-use nokube_domain::{BuildId, Timestamp};
+use nokube_domain::{BuildId, Timestamp, Uuid7};
 use nokube_guest::db::{Db, DbError, Tx, Value};
 use nokube_guest::{params, row};
 
@@ -75,6 +75,30 @@ pub(crate) async fn lease_project(db: &Db, build: &BuildRow) -> Result<JobProjec
         params![build.project_id],
     )
     .await
+}
+
+/// The builds that a runner holds, acknowledged or not: its id is the end of its leases' ids.
+pub(crate) async fn lease_list_of_runner(
+    db: &Db,
+    runner_id: Uuid7,
+) -> Result<Vec<BuildRow>, DbError> {
+    db.query(
+        "SELECT * FROM builds WHERE status IN ('pending', 'building') AND lease_id LIKE ?1",
+        params![format!("%.{runner_id}")],
+    )
+    .await
+}
+
+/// Takes a lease back that was never acknowledged. False when it is another one's by now.
+pub(crate) async fn lease_release(tx: &Tx, build: &BuildRow) -> Result<bool, DbError> {
+    let released = tx
+        .execute(
+            "UPDATE builds SET lease_id = NULL, lease_expires_at_ms = NULL \
+             WHERE id = ?1 AND lease_id = ?2 AND status = 'pending'",
+            params![build.id, build.lease_id.as_deref()],
+        )
+        .await?;
+    Ok(released == 1)
 }
 
 /// Acknowledges a lease: the build runs. False when the lease is lost. Told again, true again.

@@ -23,6 +23,40 @@ fn a_lease_that_was_never_acknowledged_costs_no_attempt() {
         .expect(410);
 }
 
+/// Asks for work as a runner with this id.
+fn lease_as(scene: &Scene, runner_id: &str, starts: bool) -> TestAnswer {
+    let body = json!({
+        "runner": "r1", "builders": ["runner"], "runner_id": runner_id, "starts": starts,
+    });
+    let request = scene.app.post("/api/v1/runner/lease");
+    request.bearer(RUNNER).json(&body).send()
+}
+
+#[test]
+fn a_runner_that_starts_anew_gets_at_once_what_it_held() {
+    const ONE: &str = "01940000-0000-7000-8000-000000000001";
+    const OTHER: &str = "01940000-0000-7000-8000-000000000002";
+    let scene = Scene::new();
+    let id = scene.pending();
+    let lost = lease_as(&scene, ONE, true).expect(200);
+    // Neither another one nor the same in the middle of its life.
+    assert_eq!(lease_as(&scene, OTHER, true).status, 204);
+    assert_eq!(lease_as(&scene, ONE, false).status, 204);
+
+    let again = lease_as(&scene, ONE, true).expect(200);
+    let attempt = (&again["build_id"], &again["attempt"]);
+    assert_eq!(attempt, (&json!(id), &json!(1)), "it costs no attempt");
+    let proof = |job: &Value| json!({ "lease_id": job["lease_id"] });
+    scene.tell(&id, "start", &proof(&lost)).expect(410);
+    scene.tell(&id, "start", &proof(&again)).expect(200);
+
+    let second = lease_as(&scene, ONE, true).expect(200);
+    assert_eq!(second["attempt"], 2, "a start that was acknowledged counts");
+    scene.tell(&id, "heartbeat", &proof(&again)).expect(410);
+    assert!(scene.lines(&id)[0].contains("attempt 2 of 3"));
+    lease_as(&scene, "%", true).expect(422);
+}
+
 #[test]
 fn a_build_whose_runner_vanishes_is_queued_again_and_given_up_after_three_attempts() {
     let scene = Scene::new();
