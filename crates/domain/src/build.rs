@@ -504,7 +504,79 @@ mod tests {
         }
     }
 
+    /// What happens to a build, by chance.
+    #[derive(Debug, Clone, Copy)]
+    enum Event {
+        Start,
+        Lose,
+        Succeed,
+        Fail,
+        Cancel,
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        use Event::{Cancel, Fail, Lose, Start, Succeed};
+        // The end is put off: what matters is what comes before it.
+        prop::sample::select(vec![
+            Start, Start, Start, Start, Lose, Lose, Lose, Succeed, Fail, Cancel,
+        ])
+    }
+
+    /// The status after an event, as the store's statements make it; none when it does not apply.
+    fn after(status: BuildStatus, attempts: &mut u32, event: Event) -> Option<BuildStatus> {
+        use BuildStatus::{Building, Cancelled, Failed, Pending, Success};
+        match (status, event) {
+            (Pending, Event::Start) => {
+                *attempts += 1;
+                Some(Building)
+            }
+            (Building, Event::Lose) => Some(match after_loss(*attempts) {
+                AfterLoss::Requeue => Pending,
+                AfterLoss::Fail => Failed,
+            }),
+            (Building, Event::Succeed) => Some(Success),
+            (Building, Event::Fail) => Some(Failed),
+            (Pending | Building, Event::Cancel) => Some(Cancelled),
+            _ => None,
+        }
+    }
+
     proptest! {
+        #[test]
+        fn whatever_happens_to_a_build_it_ends_once_and_after_few_attempts(
+            events in prop::collection::vec(event(), 0..40),
+        ) {
+            let (mut status, mut attempts, mut losses) = (BuildStatus::Pending, 0, 0);
+            for event in events {
+                let Some(next) = after(status, &mut attempts, event) else {
+                    continue;
+                };
+                prop_assert!(status.may_become(next), "{status} -> {next}");
+                losses += u32::from(matches!(event, Event::Lose));
+                status = next;
+            }
+            prop_assert!(attempts <= MAX_ATTEMPTS);
+            prop_assert!(losses < MAX_ATTEMPTS || status.is_terminal(), "{status}");
+            if !status.is_terminal() {
+                // However far it got, lost runners alone bring it to its end.
+                for _ in 0..=MAX_ATTEMPTS {
+                    for event in [Event::Start, Event::Lose] {
+                        status = after(status, &mut attempts, event).unwrap_or(status);
+                    }
+                }
+                prop_assert_eq!(status, BuildStatus::Failed);
+            }
+        }
+
+        #[test]
+        fn a_folder_of_the_source_stays_in_it(text in "[a./\\\\-]{0,12}|.{0,40}") {
+            if let Ok(Some(folder)) = parse_subdirectory(&text) {
+                prop_assert!(!folder.starts_with('/'));
+                prop_assert!(folder.split('/').all(|part| !matches!(part, "" | "." | "..")));
+                prop_assert_eq!(parse_subdirectory(&folder), Ok(Some(folder.clone())));
+            }
+        }
+
         #[test]
         fn any_text_is_a_reference_or_refused_without_panic(text in ".{0,80}") {
             let _ = ImageReference::parse(&text);

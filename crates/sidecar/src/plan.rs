@@ -166,4 +166,96 @@ mod tests {
         );
         assert_eq!(plan(&gone, &Observed::absent()), [Action::Forget]);
     }
+
+    /// A target that does at once what it is told, and what is remembered of having reached it.
+    struct Model {
+        wanted: Wanted,
+        observed: Observed,
+    }
+
+    impl Model {
+        /// True when there is nothing more to do.
+        fn act(&mut self, action: Action) -> bool {
+            let generation = self.wanted.generation;
+            match action {
+                Action::Restore => {
+                    let fallback = self.wanted.fallback;
+                    assert!(fallback.is_some_and(|older| older != generation));
+                    self.observed.serving = fallback;
+                    self.observed.applied = fallback;
+                    self.observed.health = Health::Ready;
+                }
+                Action::Apply | Action::Wake => {
+                    self.observed = observed(Some(generation), Some(generation), Health::Ready);
+                }
+                Action::Remove => self.observed = Observed::absent(),
+                Action::Recheck => {}
+                Action::Settle => {
+                    assert_eq!(self.observed.applied, Some(generation), "it is not reached");
+                    return true;
+                }
+                Action::Forget => {
+                    assert!(!self.observed.present, "something is left of it");
+                    return true;
+                }
+            }
+            false
+        }
+    }
+
+    #[test]
+    fn every_state_comes_to_rest_on_a_target_that_does_what_it_is_told() {
+        let healths = [
+            Health::Ready,
+            Health::Stopped,
+            Health::Asked,
+            Health::Failed("it does not start".into()),
+            Health::Progressing(None),
+        ];
+        let generations = [None, Some(1), Some(2)];
+        let mut states = 0;
+        for applied in generations {
+            for serving in generations {
+                for health in &healths {
+                    for fallback in generations {
+                        for (deleted, refused) in [(false, false), (true, false), (false, true)] {
+                            let mut two = wanted(2);
+                            (two.deleted, two.refused, two.fallback) = (deleted, refused, fallback);
+                            let there = observed(applied, serving, health.clone());
+                            comes_to_rest(two, there);
+                            states += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(states, 3 * 3 * 5 * 3 * 3);
+    }
+
+    fn comes_to_rest(wanted: Wanted, observed: Observed) {
+        let said = format!("{wanted:?} {observed:?}");
+        let mut model = Model { wanted, observed };
+        for _ in 0..5 {
+            let actions = plan(&model.wanted, &model.observed);
+            let is_waiting = actions == [Action::Recheck];
+            if actions.is_empty() {
+                // As good as it gets: the newest generation was refused or failed, and nothing older is missing.
+                let failed = matches!(model.observed.health, Health::Failed(_));
+                assert!(model.wanted.refused || failed, "{said}");
+                return;
+            }
+            if actions.into_iter().any(|action| model.act(action)) {
+                return;
+            }
+            if is_waiting {
+                // What makes progress gets there.
+                assert!(
+                    matches!(model.observed.health, Health::Progressing(_)),
+                    "{said}"
+                );
+                model.observed.health = Health::Ready;
+            }
+        }
+        panic!("it never rests: {said}");
+    }
 }
