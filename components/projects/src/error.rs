@@ -12,6 +12,10 @@ pub(crate) enum ProjectsError {
     SlugTaken(String),
     #[error("the caller owns {0} projects, as many as one may")]
     TooMany(u64),
+    #[error("the project has {0} members, as many as one may")]
+    TooManyMembers(u64),
+    #[error("the project would lose the owner whose name it carries")]
+    OwnerNeeded,
     #[error("the project's deployments cannot be taken down")]
     DeploymentsRemain(#[source] nokube_guest::Error),
     #[error("the project got a deployment while it was being deleted")]
@@ -36,6 +40,16 @@ impl From<ProjectsError> for Problem {
                 Self::new(409, "too-many-projects", "Too many projects").detail(format!(
                     "One account may own {limit} projects on this platform. Delete one first."
                 ))
+            }
+            ProjectsError::TooManyMembers(limit) => {
+                Self::new(409, "too-many-members", "Too many members").detail(format!(
+                    "One project may have {limit} members on this platform. Remove one first."
+                ))
+            }
+            ProjectsError::OwnerNeeded => {
+                Self::new(409, "owner-needed", "The project needs its owner").detail(
+                    "The project carries this member's name in its addresses. Another owner has to                      take it over first: PATCH /projects/{id} with the own name as owner.",
+                )
             }
             ProjectsError::DeploymentsRemain(_) => {
                 Self::new(409, "deployments-remain", "Deployments remain")

@@ -1,7 +1,6 @@
-//! Projects: what builds and deployments belong to, who owns them, and what was done.
+//! Projects: what builds and deployments belong to, who works on them, and what was done.
 //!
-//! Answerable for the database `platform`, whose migrations are in `nokube_guest::platform`. Later:
-//! members beyond the owner.
+//! Answerable for the database `platform`, whose migrations are in `nokube_guest::platform`.
 
 mod error;
 mod handlers;
@@ -28,6 +27,10 @@ static ROUTES: &[Route] = nokube_guest::routes! {
         GET "/api/v1/projects/:id" => handlers::projects::get_project;
         PATCH "/api/v1/projects/:id" => handlers::projects::update_project;
         DELETE "/api/v1/projects/:id" => handlers::projects::delete_project;
+        GET "/api/v1/projects/:id/members" => handlers::members::list_members;
+        GET "/api/v1/projects/:id/members/:username" => handlers::members::get_member;
+        PUT "/api/v1/projects/:id/members/:username" => handlers::members::put_member;
+        DELETE "/api/v1/projects/:id/members/:username" => handlers::members::delete_member;
         GET "/api/v1/projects/:id/activity" => handlers::audit::list_project_activity;
         // One's own entries; administrators see all.
         GET "/api/v1/audit" => handlers::audit::list_audit;

@@ -31,11 +31,11 @@ pub struct ProblemDetails {
 /// One fault of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldFault {
-    /// Where it is: a JSON pointer (RFC 6901) into the body, or `/<name>` of a query parameter.
+    /// Where it is: a JSON pointer (RFC 6901) into the body, or `/<name>` of a parameter.
     pub pointer: String,
     /// What is wrong there.
     pub detail: String,
-    /// `query` when it is a query parameter.
+    /// `query` or `path` when it is a parameter of either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r#in: Option<String>,
 }

@@ -17,7 +17,8 @@ pub struct Project {
     pub repository_url: Option<String>,
     /// Which branch, when a build does not say.
     pub branch: Option<String>,
-    /// Its owner's name.
+    /// The name that its addresses and images carry: one of its owners. Another owner takes the project over by
+    /// changing it to their own.
     pub owner: String,
     /// The caller's role in it: `viewer`, `developer` or `owner`.
     pub role: String,
@@ -25,6 +26,24 @@ pub struct Project {
     pub created_at: String,
     /// RFC 3339 UTC.
     pub updated_at: String,
+}
+
+/// A member of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Who.
+    pub username: String,
+    /// As what: `viewer`, `developer` or `owner`.
+    pub role: String,
+    /// Since when; RFC 3339 UTC.
+    pub added_at: String,
+}
+
+/// The body of `PUT /projects/{id}/members/{username}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutMemberRequest {
+    /// `viewer`, `developer` or `owner`.
+    pub role: String,
 }
 
 /// One change, by whom and when.

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nokube_domain::Timestamp;
 
 use crate::{Ctx, Error};
 
@@ -37,9 +38,63 @@ impl std::fmt::Display for Cursor {
     }
 }
 
+/// A position in a list by time, newest first; the id tells apart what has one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeCursor {
+    /// The time.
+    pub at: Timestamp,
+    /// The row.
+    pub id: i64,
+}
+
+impl TimeCursor {
+    /// The position in the query, if one is given.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it is not one of ours.
+    pub fn from_query(cx: &Ctx) -> Result<Option<Self>, Error> {
+        cx.query_as("cursor", |text| {
+            Self::parse(text).ok_or("is not a cursor of this list")
+        })
+    }
+
+    /// Reads a cursor.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; 16] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+        let both = u128::from_be_bytes(bytes);
+        let half = |bits: u128| i64::try_from(bits & u128::from(u64::MAX)).ok();
+        Some(Self {
+            at: Timestamp::from_millis(half(both >> 64)?),
+            id: half(both)?,
+        })
+    }
+}
+
+impl std::fmt::Display for TimeCursor {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.at.millis().to_be_bytes());
+        bytes[8..].copy_from_slice(&self.id.to_be_bytes());
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cursor_by_time_reads_back_and_nothing_else_does() {
+        let cursor = TimeCursor {
+            at: Timestamp::from_millis(1_800_000_000_000),
+            id: 7,
+        };
+        assert_eq!(TimeCursor::parse(&cursor.to_string()), Some(cursor));
+        for bad in ["", "300", &Cursor(300).to_string(), &"_".repeat(22)] {
+            assert_eq!(TimeCursor::parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn a_cursor_reads_back_and_nothing_else_does() {

@@ -274,6 +274,15 @@ impl Fields {
         self.fault_at(escape(name), detail.into());
     }
 
+    /// Reports a fault of a parameter in the path, so that it is told with those of the body.
+    pub fn path_fault(&mut self, name: &str, detail: impl Into<String>) {
+        self.faults.push(FieldFault {
+            pointer: format!("/{name}"),
+            detail: detail.into(),
+            r#in: Some("path".to_owned()),
+        });
+    }
+
     /// The request, when it has no fault.
     ///
     /// # Errors

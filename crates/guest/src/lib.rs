@@ -50,7 +50,7 @@ pub use body::DEFAULT_BODY_BYTES;
 pub use call::Answer;
 pub use caller::Caller;
 pub use context::Ctx;
-pub use cursor::Cursor;
+pub use cursor::{Cursor, TimeCursor};
 pub use dispatch::handle;
 pub use error::Error;
 pub use etag::etag_of;

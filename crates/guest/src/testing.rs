@@ -35,6 +35,8 @@ pub struct TestHost {
     variables: RefCell<HashMap<String, String>>,
     databases: RefCell<HashMap<String, Rc<rusqlite::Connection>>>,
     answerer: RefCell<Answerer>,
+    /// The statements that the component ran.
+    statements: Rc<RefCell<Vec<String>>>,
     /// What was sent to other services.
     pub sent: RefCell<Vec<OutboundRequest>>,
     /// What was logged.
@@ -82,6 +84,7 @@ impl TestApp {
                 Err(SendError::NoAnswer("the test has no such service".into()))
             })),
             sent: RefCell::default(),
+            statements: Rc::default(),
             logged: RefCell::default(),
         };
         let app = Self {
@@ -129,6 +132,29 @@ impl TestApp {
         rows.expect("the test's statement").rows
     }
 
+    /// How the database goes about each query that the component ran since the last call: the query, and the lines of
+    /// SQLite's `EXPLAIN QUERY PLAN`.
+    pub fn query_plans(&self, label: &str) -> Vec<(String, Vec<String>)> {
+        let ran = std::mem::take(&mut *self.host.statements.borrow_mut());
+        let connection = self.host.database(label).connection;
+        let queries = ran.into_iter().filter(|text| text.starts_with("SELECT"));
+        queries
+            .map(|query| {
+                let mut prepared = connection
+                    .prepare(&format!("EXPLAIN QUERY PLAN {query}"))
+                    .expect("the component ran it");
+                let nulls = vec![rusqlite::types::Null; prepared.parameter_count()];
+                let lines = prepared
+                    .query_map(rusqlite::params_from_iter(nulls), |row| {
+                        row.get::<_, String>("detail")
+                    })
+                    .and_then(Iterator::collect)
+                    .expect("a plan's lines are texts");
+                (query, lines)
+            })
+            .collect()
+    }
+
     /// An access token of some user for 15 minutes, as `auth` would issue it.
     #[must_use]
     pub fn token(&self, id: i64, username: &str, role: &str) -> String {
@@ -169,6 +195,11 @@ impl TestApp {
     /// Starts a POST.
     pub fn post(&self, path: &str) -> TestRequest<'_> {
         self.request(Method::POST, path)
+    }
+
+    /// Starts a PUT.
+    pub fn put(&self, path: &str) -> TestRequest<'_> {
+        self.request(Method::PUT, path)
     }
 
     /// Starts a PATCH.
@@ -279,7 +310,10 @@ impl TestHost {
                 .expect("the pragma");
             Rc::new(connection)
         });
-        TestConnection(Rc::clone(connection))
+        TestConnection {
+            connection: Rc::clone(connection),
+            statements: Rc::clone(&self.statements),
+        }
     }
 }
 
@@ -321,11 +355,14 @@ impl Host for TestHost {
     }
 }
 
-struct TestConnection(Rc<rusqlite::Connection>);
+struct TestConnection {
+    connection: Rc<rusqlite::Connection>,
+    statements: Rc<RefCell<Vec<String>>>,
+}
 
 impl TestConnection {
     fn run(&self, statement: &str, parameters: &[Value]) -> Result<Rows, rusqlite::Error> {
-        let mut prepared = self.0.prepare(statement)?;
+        let mut prepared = self.connection.prepare(statement)?;
         let columns: Vec<String> = prepared
             .column_names()
             .into_iter()
@@ -364,6 +401,7 @@ impl Connection for TestConnection {
         statement: &'a str,
         parameters: &'a [Value],
     ) -> LocalFuture<'a, Result<Rows, DbError>> {
+        self.statements.borrow_mut().push(statement.to_owned());
         let result = self
             .run(statement, parameters)
             .map_err(|error| classify(error.to_string(), statement));
@@ -371,7 +409,7 @@ impl Connection for TestConnection {
     }
 
     fn changes(&self) -> u64 {
-        self.0.changes()
+        self.connection.changes()
     }
 }
 

@@ -88,10 +88,11 @@ pub(crate) async fn user_by_id(db: &Db, id: UserId) -> Result<Option<UserRow>, D
     .await
 }
 
-/// An account by name.
+/// An account that is not disabled, by name.
 pub(crate) async fn user_by_name(db: &Db, username: &str) -> Result<Option<UserRow>, DbError> {
     db.query_optional(
-        "SELECT id, username, email, role, created_at_ms FROM users WHERE username = ?1",
+        "SELECT id, username, email, role, created_at_ms FROM users \
+         WHERE username = ?1 AND disabled_at_ms IS NULL",
         params![username],
     )
     .await

@@ -151,4 +151,6 @@ fn the_platform_finds_names() {
         json!([{ "id": 2, "username": "bob" }])
     );
     assert_eq!(find("username=alice")["users"][0]["id"], 1);
+    app.sql("auth", "UPDATE users SET disabled_at_ms = 1");
+    assert_eq!(find("ids=2&username=alice")["users"], json!([]));
 }

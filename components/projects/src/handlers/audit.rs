@@ -1,55 +1,83 @@
 //! What was done: in a project, by the caller, or anywhere.
 
 use nokube_api::projects::{AuditEntry, AuditPage};
-use nokube_domain::{ProjectId, ProjectRole};
+use nokube_domain::{Invalid, ProjectId, ProjectRole, Timestamp};
 use nokube_guest::db::Db;
 use nokube_guest::platform::{self, project_for};
-use nokube_guest::{Caller, Ctx, Cursor, Response};
+use nokube_guest::{Caller, Ctx, Error, Response, TimeCursor};
 
 use crate::error::ProjectsError;
-use crate::store::audit::{AuditRow, Scope, audit_before};
+use crate::store::audit::{AuditFilter, AuditRow, audit_before};
 
-/// `GET /projects/{id}/activity`: for every member.
+/// Longer than any action's name.
+const MAX_ACTION_BYTES: usize = 64;
+
+/// `GET /projects/{id}/activity?action=&from=&to=&cursor=`: for every member.
 pub(crate) async fn list_project_activity(
     cx: Ctx,
     caller: Caller,
 ) -> Result<Response, ProjectsError> {
     let id = cx.parameter("id", "project", ProjectId::parse)?;
+    let filter = AuditFilter {
+        project: Some(id),
+        ..filter(&cx)?
+    };
     let db = platform::open(&cx).await?;
     project_for(&db, &caller, id, ProjectRole::Viewer).await?;
-    page(&cx, &db, &Scope::Project(id)).await
+    page(&cx, &db, &filter).await
 }
 
-/// `GET /audit`: the caller's own entries; for administrators all, or with `?project_id=` one project's.
+/// `GET /audit?project_id=&action=&from=&to=&cursor=`: what the caller did, also in projects the caller has left; for
+/// administrators what anyone did.
 pub(crate) async fn list_audit(cx: Ctx, caller: Caller) -> Result<Response, ProjectsError> {
-    let project = cx.query_as("project_id", ProjectId::parse)?;
-    let db = platform::open(&cx).await?;
-    let scope = match project {
-        Some(id) => {
-            project_for(&db, &caller, id, ProjectRole::Viewer).await?;
-            Scope::Project(id)
-        }
-        None if caller.is_admin() => Scope::All,
-        None => Scope::Actor(caller.id),
+    let filter = AuditFilter {
+        actor: (!caller.is_admin()).then_some(caller.id),
+        project: cx.query_as("project_id", ProjectId::parse)?,
+        ..filter(&cx)?
     };
-    page(&cx, &db, &scope).await
+    let db = platform::open(&cx).await?;
+    page(&cx, &db, &filter).await
 }
 
-async fn page(cx: &Ctx, db: &Db, scope: &Scope) -> Result<Response, ProjectsError> {
+/// What both lists filter by.
+fn filter(cx: &Ctx) -> Result<AuditFilter, Error> {
+    let action = cx.query_as("action", |text| {
+        if text.len() <= MAX_ACTION_BYTES {
+            Ok(text.to_owned())
+        } else {
+            Err(Invalid::new("is not the name of an action"))
+        }
+    })?;
+    let from = cx.query_as("from", Timestamp::parse)?;
+    let to = cx.query_as("to", Timestamp::parse)?;
+    if let (Some(from), Some(to)) = (from, to)
+        && to < from
+    {
+        return Err(Error::invalid_query("to", "must not be before from"));
+    }
+    Ok(AuditFilter {
+        action,
+        from,
+        to,
+        ..AuditFilter::default()
+    })
+}
+
+async fn page(cx: &Ctx, db: &Db, filter: &AuditFilter) -> Result<Response, ProjectsError> {
     let limit = cx.paging()?.limit();
-    let before = match Cursor::from_query(cx)? {
-        Cursor(0) => i64::MAX,
-        Cursor(position) => position,
-    };
+    let cursor = TimeCursor::from_query(cx)?;
     // One more than is shown tells whether there is more.
-    let mut rows = audit_before(db, scope, before, limit + 1).await?;
+    let mut rows = audit_before(db, filter, cursor, limit + 1).await?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;
     rows.truncate(shown);
-    let cursor = match rows.last() {
-        Some(last) if has_more => Some(Cursor(last.id).to_string()),
-        _ => None,
-    };
+    let cursor = rows.last().filter(|_| has_more).map(|last| {
+        let place = TimeCursor {
+            at: last.at_ms,
+            id: last.id,
+        };
+        place.to_string()
+    });
     let data = rows.into_iter().map(entry_shown).collect();
     Ok(Response::ok(&AuditPage { data, cursor }))
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod audit;
 pub(crate) mod health;
+pub(crate) mod members;
 pub(crate) mod projects;

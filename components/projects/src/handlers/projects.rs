@@ -2,7 +2,7 @@
 
 use nokube_api::projects::Project;
 use nokube_domain::git_source::{BranchName, RepositoryUrl};
-use nokube_domain::{Description, DisplayName, ProjectId, ProjectRole, Slug};
+use nokube_domain::{Description, DisplayName, Invalid, ProjectId, ProjectRole, Slug, Username};
 use nokube_guest::db::{Db, DbError, Tx};
 use nokube_guest::platform::{self, project_for};
 use nokube_guest::{Audit, Caller, Change, Ctx, Error, Fields, GitRules, Method, Response, once};
@@ -92,19 +92,26 @@ struct ProjectChange {
     description: Change<Description>,
     repository_url: Change<RepositoryUrl>,
     branch: Change<BranchName>,
+    owner: Option<Username>,
 }
 
-/// `PATCH /projects/{id}`. The slug stays: it is part of addresses.
+/// `PATCH /projects/{id}`. The slug stays: it is part of addresses. With another `owner` the addresses change.
 pub(crate) async fn update_project(mut cx: Ctx, caller: Caller) -> Result<Response, ProjectsError> {
     let id = cx.parameter("id", "project", ProjectId::parse)?;
     let rules = GitRules::from_variables(&cx)?;
-    let change = parse_change(cx.fields().await?, &rules)?;
+    let mut change = parse_change(cx.fields().await?, &rules)?;
+    let limit = cx.number_variable("max_projects_per_user", MAX_PROJECTS_PER_USER)?;
     let db = platform::open(&cx).await?;
     let project = db
         .transaction(async |tx| {
             project_for(tx, &caller, id, ProjectRole::Owner).await?;
             let current = shown(tx, &caller, id).await?;
             cx.check_if_match(&current)?;
+            if let Some(owner) = change.owner.take()
+                && owner.as_str() != current.owner
+            {
+                take_over(&cx, tx, &caller, &current, &owner, limit).await?;
+            }
             let (data, changed) = changed_data(current, change);
             if !changed.is_empty() {
                 store::project_update(tx, id, &data, cx.now()).await?;
@@ -115,6 +122,34 @@ pub(crate) async fn update_project(mut cx: Ctx, caller: Caller) -> Result<Respon
         })
         .await?;
     Ok(cx.resource(200, &project))
+}
+
+/// Moves the project under the caller's own name, and to nobody else's: what an address says of somebody is said with
+/// their consent. Who carried it before stays an owner.
+async fn take_over(
+    cx: &Ctx,
+    tx: &Tx,
+    caller: &Caller,
+    current: &Project,
+    owner: &Username,
+    limit: u64,
+) -> Result<(), ProjectsError> {
+    if owner.as_str() != caller.username {
+        let reason = Invalid::new("must be your own name: only its new owner takes a project over");
+        return Err(Error::invalid("/owner", &reason).into());
+    }
+    if store::projects_of_owner_count(tx, caller).await? >= limit {
+        return Err(ProjectsError::TooMany(limit));
+    }
+    let id = ProjectId(current.id);
+    store::project_take_over(tx, id, caller, cx.now())
+        .await
+        .map_err(|error| match error {
+            DbError::NotUnique(_) => ProjectsError::SlugTaken(current.slug.clone()),
+            other => other.into(),
+        })?;
+    let detail = json!({ "owner": caller.username, "was": current.owner });
+    Ok(write_audit(cx, tx, caller, "project.take_over", id, detail).await?)
 }
 
 fn parse_change(mut fields: Fields, rules: &GitRules) -> Result<ProjectChange, Error> {
@@ -131,12 +166,21 @@ fn parse_change(mut fields: Fields, rules: &GitRules) -> Result<ProjectChange, E
     let repository_url =
         fields.changed_text("repository_url", |text| RepositoryUrl::parse(text, &policy));
     let branch = fields.changed_text("branch", BranchName::parse);
+    let owner = match fields.changed_text("owner", Username::parse) {
+        Change::Set(owner) => Some(owner),
+        Change::Keep => None,
+        Change::Unset => {
+            fields.fault("owner", "must not be null");
+            None
+        }
+    };
     fields.finish(|| {
         Some(ProjectChange {
             name,
             description,
             repository_url,
             branch,
+            owner,
         })
     })
 }

@@ -1,8 +1,8 @@
 //! Reading the audit trail, newest first.
 
 use nokube_domain::{ProjectId, Timestamp, UserId};
-use nokube_guest::db::{Db, DbError};
-use nokube_guest::{params, row};
+use nokube_guest::db::{Conditions, Db, DbError};
+use nokube_guest::{TimeCursor, params, row};
 
 row! {
     /// One change.
@@ -18,41 +18,51 @@ row! {
     }
 }
 
-/// Whose entries are read.
-pub(crate) enum Scope {
-    /// Everyone's.
-    All,
-    /// What one user did.
-    Actor(UserId),
-    /// What was done in one project.
-    Project(ProjectId),
+/// Which entries are read.
+#[derive(Debug, Default)]
+pub(crate) struct AuditFilter {
+    /// What this user did.
+    pub(crate) actor: Option<UserId>,
+    /// What was done in this project.
+    pub(crate) project: Option<ProjectId>,
+    /// What was done so.
+    pub(crate) action: Option<String>,
+    /// Not before.
+    pub(crate) from: Option<Timestamp>,
+    /// Before.
+    pub(crate) to: Option<Timestamp>,
 }
 
-/// Entries older than `before`, at most `limit`.
+/// Entries before the cursor, at most `limit`.
 pub(crate) async fn audit_before(
     db: &Db,
-    scope: &Scope,
-    before: i64,
+    filter: &AuditFilter,
+    cursor: Option<TimeCursor>,
     limit: u64,
 ) -> Result<Vec<AuditRow>, DbError> {
-    const COLUMNS: &str =
-        "id, at_ms, actor_name, action, target, project_id, detail, request_id FROM audit";
-    match scope {
-        Scope::All => {
-            let statement = format!("SELECT {COLUMNS} WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
-            db.query(&statement, params![before, limit]).await
-        }
-        Scope::Actor(actor) => {
-            let statement = format!(
-                "SELECT {COLUMNS} WHERE actor_id = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2"
-            );
-            db.query(&statement, params![before, limit, *actor]).await
-        }
-        Scope::Project(project) => {
-            let statement = format!(
-                "SELECT {COLUMNS} WHERE project_id = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2"
-            );
-            db.query(&statement, params![before, limit, *project]).await
-        }
+    let mut conditions = Conditions::new();
+    if let Some(actor) = filter.actor {
+        conditions.and("actor_id = ?", params![actor]);
     }
+    if let Some(project) = filter.project {
+        conditions.and("project_id = ?", params![project]);
+    }
+    if let Some(action) = &filter.action {
+        conditions.and("action = ?", params![action]);
+    }
+    if let Some(from) = filter.from {
+        conditions.and("at_ms >= ?", params![from]);
+    }
+    // One upper bound, since the database uses one of them to find where to begin. Ids begin at 1.
+    let end = filter.to.map(|at| TimeCursor { at, id: 0 });
+    if let Some(before) = cursor.into_iter().chain(end).min() {
+        conditions.and("(at_ms, id) < (?, ?)", params![before.at, before.id]);
+    }
+    let limit = conditions.parameter(limit);
+    let statement = format!(
+        "SELECT id, at_ms, actor_name, action, target, project_id, detail, request_id FROM audit \
+         {} ORDER BY at_ms DESC, id DESC LIMIT {limit}",
+        conditions.text()
+    );
+    db.query(&statement, conditions.parameters()).await
 }

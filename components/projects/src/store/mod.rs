@@ -1,4 +1,5 @@
 //! The tables of the database `platform` that are about projects. SQL is here and nowhere else.
 
 pub(crate) mod audit;
+pub(crate) mod members;
 pub(crate) mod projects;

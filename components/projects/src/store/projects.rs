@@ -1,8 +1,10 @@
 //! Projects.
 
-use nokube_domain::{ProjectId, Timestamp, UserId};
-use nokube_guest::db::{Db, DbError, Tx};
+use nokube_domain::{ProjectId, ProjectRole, Timestamp};
+use nokube_guest::db::{Conditions, Db, DbError, Tx};
 use nokube_guest::{Caller, Paging, params, row};
+
+use super::members::member_insert;
 
 row! {
     /// A project with the caller's role in it, if any.
@@ -47,23 +49,41 @@ pub(crate) async fn project_by_id(
     .await
 }
 
-/// The caller's projects, newest first; `pattern` is a LIKE pattern over name, slug and description.
+/// The projects that a caller is a member of; `pattern` is a LIKE pattern over name, slug and description.
+fn of_member(caller: &Caller, pattern: Option<&str>) -> Conditions {
+    let mut conditions = Conditions::new();
+    conditions.and("m.user_id = ?", params![caller.id]);
+    if let Some(pattern) = pattern {
+        conditions.and(
+            "(lower(p.name) LIKE ? ESCAPE '!' OR p.slug LIKE ? ESCAPE '!' \
+             OR lower(coalesce(p.description, '')) LIKE ? ESCAPE '!')",
+            params![pattern, pattern, pattern],
+        );
+    }
+    conditions
+}
+
+/// One page of those, newest first.
 pub(crate) async fn projects_of_member(
     db: &Db,
     caller: &Caller,
     pattern: Option<&str>,
     paging: Paging,
 ) -> Result<Vec<ProjectRow>, DbError> {
-    db.query(
+    let mut conditions = of_member(caller, pattern);
+    let (limit, offset) = (
+        conditions.parameter(paging.limit()),
+        conditions.parameter(paging.offset()),
+    );
+    // By the membership's column: its index has the order, and the page is read without sorting.
+    let statement = format!(
         "SELECT p.id, p.owner_name, p.name, p.slug, p.description, p.repository_url, p.branch, \
          p.created_at_ms, p.updated_at_ms, m.role AS member_role \
          FROM project_members m JOIN projects p ON p.id = m.project_id \
-         WHERE m.user_id = ?1 AND (?2 IS NULL OR lower(p.name) LIKE ?2 ESCAPE '!' \
-         OR p.slug LIKE ?2 ESCAPE '!' OR lower(coalesce(p.description, '')) LIKE ?2 ESCAPE '!') \
-         ORDER BY p.id DESC LIMIT ?3 OFFSET ?4",
-        params![caller.id, pattern, paging.limit(), paging.offset()],
-    )
-    .await
+         {} ORDER BY m.project_id DESC LIMIT {limit} OFFSET {offset}",
+        conditions.text()
+    );
+    db.query(&statement, conditions.parameters()).await
 }
 
 /// How many there are of those.
@@ -72,14 +92,12 @@ pub(crate) async fn projects_of_member_count(
     caller: &Caller,
     pattern: Option<&str>,
 ) -> Result<u64, DbError> {
-    let (count,) = db
-        .query_one(
-            "SELECT count(*) FROM project_members m JOIN projects p ON p.id = m.project_id \
-             WHERE m.user_id = ?1 AND (?2 IS NULL OR lower(p.name) LIKE ?2 ESCAPE '!' \
-             OR p.slug LIKE ?2 ESCAPE '!' OR lower(coalesce(p.description, '')) LIKE ?2 ESCAPE '!')",
-            params![caller.id, pattern],
-        )
-        .await?;
+    let conditions = of_member(caller, pattern);
+    let statement = format!(
+        "SELECT count(*) FROM project_members m JOIN projects p ON p.id = m.project_id {}",
+        conditions.text()
+    );
+    let (count,) = db.query_one(&statement, conditions.parameters()).await?;
     Ok(count)
 }
 
@@ -119,25 +137,8 @@ pub(crate) async fn project_insert(
             ],
         )
         .await?;
-    member_insert(tx, id, owner.id, &owner.username, "owner", now).await?;
+    member_insert(tx, id, owner.id, &owner.username, ProjectRole::Owner, now).await?;
     Ok(id)
-}
-
-async fn member_insert(
-    tx: &Tx,
-    project: ProjectId,
-    user: UserId,
-    username: &str,
-    role: &str,
-    now: Timestamp,
-) -> Result<(), DbError> {
-    tx.execute(
-        "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![project, user, username, role, now],
-    )
-    .await?;
-    Ok(())
 }
 
 /// Changes a project.
@@ -158,6 +159,29 @@ pub(crate) async fn project_update(
             data.branch.as_deref(),
             now
         ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Makes the caller the one whose name the project carries. [`DbError::NotUnique`] when the caller has its slug.
+pub(crate) async fn project_take_over(
+    tx: &Tx,
+    id: ProjectId,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE projects SET owner_id = ?2, owner_name = ?3, updated_at_ms = ?4 WHERE id = ?1",
+        params![id, caller.id, caller.username.as_str(), now],
+    )
+    .await?;
+    // Their addresses have its owner's name: a new generation, which the next tick hands over.
+    tx.execute(
+        "UPDATE deployments SET generation = generation + 1, handover_failures = 0, \
+         handover_after_ms = 0, error_message = NULL, status = 'pending', updated_at_ms = ?2 \
+         WHERE project_id = ?1 AND desired <> 'deleted'",
+        params![id, now],
     )
     .await?;
     Ok(())

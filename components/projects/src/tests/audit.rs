@@ -49,3 +49,60 @@ fn activity_is_for_members() {
     );
     assert_eq!(activity(&app.token(2, "bob", "user")).status, 404);
 }
+
+#[test]
+fn entries_are_filtered_by_project_action_and_time() {
+    let app = app();
+    for name in ["One", "Two", "Three"] {
+        create_named(&app, &alice(&app), name);
+        app.advance_ms(60_000);
+    }
+    let request = app.delete("/api/v1/projects/2").bearer(&alice(&app));
+    assert_eq!(request.send().status, 204);
+    let read = |list: &str| {
+        app.get(&format!("/api/v1/{list}"))
+            .bearer(&alice(&app))
+            .send()
+    };
+    let found = |list: &str| -> Vec<String> {
+        let page = read(list).expect(200);
+        let entries = page["data"].as_array().unwrap().iter();
+        let told = |entry: &serde_json::Value| {
+            format!(
+                "{} {}",
+                entry["action"].as_str().unwrap(),
+                entry["target"].as_str().unwrap()
+            )
+        };
+        entries.map(told).collect()
+    };
+    assert_eq!(
+        found("audit?project_id=2"),
+        ["project.delete project:2", "project.create project:2"]
+    );
+    assert_eq!(
+        found("audit?action=project.delete"),
+        ["project.delete project:2"]
+    );
+    // From is inclusive, to is not; any offset will do.
+    let times = "from=2027-01-15T08:01:00Z&to=2027-01-15T09:02:00%2B01:00";
+    assert_eq!(
+        found(&format!("audit?{times}")),
+        ["project.create project:2"]
+    );
+    assert_eq!(found(&format!("projects/1/activity?{times}")), [""; 0]);
+    assert_eq!(
+        found("projects/1/activity?action=project.create"),
+        ["project.create project:1"]
+    );
+    assert_eq!(read("audit?from=yesterday").faults(), ["/from"]);
+    assert_eq!(
+        read("audit?from=2027-01-15T08:01:00Z&to=2027-01-15T08:00:00Z").faults(),
+        ["/to"]
+    );
+    assert_eq!(read("audit?cursor=300").faults(), ["/cursor"]);
+    assert_eq!(
+        read(&format!("audit?action={}", "x".repeat(65))).faults(),
+        ["/action"]
+    );
+}

@@ -1,7 +1,10 @@
 //! The component from request to answer, natively.
 
 mod audit;
+mod members;
+mod plans;
 mod projects;
+mod roles;
 mod strangers;
 
 use nokube_guest::testing::{TestAnswer, TestApp};

@@ -19,9 +19,12 @@ fn every_route_of_a_foreign_project_is_404() {
             "get_project" | "update_project" | "delete_project" | "list_project_activity" => {
                 json!({ "name": "Mine now" })
             }
+            "list_members" | "get_member" | "put_member" | "delete_member" => {
+                json!({ "role": "owner" })
+            }
             other => panic!("{other} has no case: say how it names what is owned"),
         };
-        let path = route.path.replace(":id", "1");
+        let path = route.path.replace(":id", "1").replace(":username", "bob");
         let request = app.request(route.method.clone(), &path).bearer(&bob);
         let answer = request.json(&body).send();
         assert_eq!(answer.status, 404, "{}", route.operation);

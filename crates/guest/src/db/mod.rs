@@ -5,6 +5,7 @@
 //! A [`Db`] is one connection, opened per request. [`Db::transaction`] begins IMMEDIATE, so that a
 //! transaction that reads first never fails to become a writer later.
 
+mod conditions;
 mod migrate;
 mod row;
 mod value;
@@ -12,6 +13,7 @@ mod value;
 use std::ops::Deref;
 use std::rc::Rc;
 
+pub use conditions::Conditions;
 pub use migrate::{Migration, migrate};
 pub use row::{FromRow, Row};
 pub use value::{FromValue, Value};

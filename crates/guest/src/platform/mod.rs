@@ -42,6 +42,11 @@ static MIGRATIONS: &[Migration] = &[
         name: "housekeeping",
         sql: include_str!("0005_housekeeping.sql"),
     },
+    Migration {
+        version: 6,
+        name: "members",
+        sql: include_str!("0006_members.sql"),
+    },
 ];
 
 /// Opens the platform's database with its schema up to date.
