@@ -6,6 +6,8 @@ mod house;
 mod logs;
 mod names;
 mod overdue;
+mod plans;
+mod roles;
 mod strangers;
 
 use nokube_guest::host::OutboundAnswer;

@@ -4,9 +4,11 @@ mod actions;
 mod handover;
 mod house;
 mod logs;
+mod plans;
 mod releasing;
 mod removing;
 mod revisions;
+mod roles;
 mod strangers;
 
 use std::cell::RefCell;

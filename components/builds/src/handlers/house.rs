@@ -6,6 +6,7 @@ use nokube_guest::db::Db;
 use nokube_guest::{Ctx, Error, Response, platform};
 
 use super::builds::build_id;
+use super::internal::creator_may_still_build;
 use crate::error::BuildsError;
 use crate::settings::{keep_builds, sources_end_before};
 use crate::store::builds::build_find_for_system;
@@ -71,6 +72,7 @@ pub(crate) async fn get_build_source(cx: Ctx) -> Result<Response, BuildsError> {
     let row = build_find_for_system(&db, id)
         .await?
         .ok_or(Error::NotFound("build"))?;
+    creator_may_still_build(&db, id).await?;
     let own = row.source_build_id.as_deref() == Some(id.to_string().as_str());
     let awaited = row.status() == BuildStatus::Pending || row.source_digest.is_some();
     if own && awaited {

@@ -1,12 +1,12 @@
 //! What other parts of the platform tell: that a source arrived, and that time passes.
 
 use nokube_api::sidecar::SourceStored;
-use nokube_domain::Digest;
 use nokube_domain::build::{
     AfterLoss, BUILD_TIMEOUT_SECONDS, BuildStatus, MAX_ATTEMPTS, PENDING_TIMEOUT_SECONDS,
     SOURCE_TIMEOUT_SECONDS, TIMEOUT_GRACE_SECONDS, after_loss,
 };
-use nokube_guest::db::Tx;
+use nokube_domain::{BuildId, Digest, ProjectRole};
+use nokube_guest::db::{Db, Tx};
 use nokube_guest::{Audit, Ctx, Error, Response, platform};
 use serde_json::json;
 
@@ -14,7 +14,9 @@ use super::builds::{accepted, build_id};
 use super::house::prune_builds;
 use super::runner::machine_body;
 use crate::error::BuildsError;
-use crate::store::builds::{BuildRow, build_find_for_system, build_source_arrived};
+use crate::store::builds::{
+    BuildRow, build_creator_role, build_find_for_system, build_source_arrived,
+};
 use crate::store::leases::{Ending, lease_finish, lease_requeue};
 use crate::store::logs::log_append_system;
 use crate::store::overdue::{Deadlines, overdue_fail_pending, overdue_is_lost, overdue_list};
@@ -33,6 +35,7 @@ pub(crate) async fn put_build_source(mut cx: Ctx) -> Result<Response, BuildsErro
         .map_err(|reason| BuildsError::BadRunnerBody(format!("digest {reason}")))?;
     let db = platform::open(&cx).await?;
     db.transaction(async |tx| {
+        creator_may_still_build(tx, id).await?;
         if let Some(row) = build_source_arrived(tx, id, digest.as_str(), cx.now()).await? {
             let text = format!("Source received: {} bytes, {digest}.", stored.size_bytes);
             log_append_system(tx, id, cx.now(), &text).await?;
@@ -50,6 +53,18 @@ pub(crate) async fn put_build_source(mut cx: Ctx) -> Result<Response, BuildsErro
         }
     })
     .await
+}
+
+/// The address of an upload outlives the request for it: whoever was removed or made a viewer since then brings in no
+/// source. The build that waits for it ends by itself.
+pub(super) async fn creator_may_still_build(db: &Db, id: BuildId) -> Result<(), BuildsError> {
+    let role = build_creator_role(db, id).await?;
+    let role = role.ok_or(Error::NotFound("build"))?;
+    match ProjectRole::parse(&role) {
+        Ok(role) if role >= ProjectRole::Developer => Ok(()),
+        Ok(_) => Err(Error::Forbidden("Your role in this project does not allow this.").into()),
+        Err(_) => Err(Error::Contradiction("a member has an unknown role").into()),
+    }
 }
 
 /// `POST /internal/tick`: ends what nobody else will, and removes what is old.

@@ -10,7 +10,7 @@ use nokube_guest::{BodyStream, Caller, Ctx, Cursor, Error, Response, platform};
 
 use super::builds::{build_id, visible};
 use crate::error::BuildsError;
-use crate::store::builds::build_find_for_system;
+use crate::store::builds::build_find;
 use crate::store::logs::log_read;
 
 const DEFAULT_LINES: u64 = 500;
@@ -74,6 +74,7 @@ pub(crate) async fn get_build_logs(cx: Ctx, caller: Caller) -> Result<Response, 
                 // First: it asks the database that the stream then takes along.
                 ends_at_ms: platform::follow_until(&cx, &db, &caller).await?,
                 host: Rc::clone(cx.host()),
+                caller,
                 db,
                 id,
                 after,
@@ -165,6 +166,7 @@ enum StreamState {
 /// the cursor as id, and one `end` event when nothing will follow.
 struct EventStream {
     host: Rc<dyn Host>,
+    caller: Caller,
     db: Db,
     id: BuildId,
     after: Cursor,
@@ -176,9 +178,10 @@ struct EventStream {
 }
 
 impl EventStream {
-    /// What is there now; empty when there is nothing new, nothing when the stream is over.
+    /// What is there now; empty when there is nothing new, nothing when the stream is over. It is over for somebody
+    /// who is no longer a member, too.
     async fn look(&mut self) -> Option<String> {
-        let build = build_find_for_system(&self.db, self.id).await.ok()??;
+        let build = build_find(&self.db, &self.caller, self.id).await.ok()??;
         let lines = log_read(&self.db, self.id, self.after.0, MAX_LINES)
             .await
             .ok()?;

@@ -2,7 +2,7 @@
 
 use nokube_domain::build::{BuildStatus, Builder};
 use nokube_domain::{BuildId, ProjectId, ServiceName, Timestamp, UserId};
-use nokube_guest::db::{Db, DbError, Tx};
+use nokube_guest::db::{Conditions, Db, DbError, Tx};
 use nokube_guest::{Caller, Paging, params, row};
 
 row! {
@@ -179,10 +179,27 @@ pub(crate) struct BuildFilter {
     pub(crate) everywhere: bool,
 }
 
-const FILTER: &str = "FROM builds b WHERE (?2 = 1 OR EXISTS (SELECT 1 FROM project_members m \
-     WHERE m.project_id = b.project_id AND m.user_id = ?1)) \
-     AND (?3 IS NULL OR b.project_id = ?3) AND (?4 IS NULL OR b.service_name = ?4) \
-     AND (?5 IS NULL OR b.status = ?5)";
+/// What a filter says of builds the caller may see.
+fn listed(caller: &Caller, filter: &BuildFilter) -> Conditions {
+    let mut conditions = Conditions::new();
+    let everywhere = filter.everywhere && caller.is_admin();
+    if let Some(project) = filter.project_id {
+        conditions.and("b.project_id = ?", params![project]);
+    }
+    if !everywhere {
+        conditions.and(
+            "b.project_id IN (SELECT m.project_id FROM project_members m WHERE m.user_id = ?)",
+            params![caller.id],
+        );
+    }
+    if let Some(service) = &filter.service_name {
+        conditions.and("b.service_name = ?", params![service]);
+    }
+    if let Some(status) = filter.status {
+        conditions.and("b.status = ?", params![status.as_str()]);
+    }
+    conditions
+}
 
 /// One page of the builds the caller may see, newest first, and how many there are.
 pub(crate) async fn build_list(
@@ -191,27 +208,32 @@ pub(crate) async fn build_list(
     filter: &BuildFilter,
     paging: Paging,
 ) -> Result<(Vec<BuildRow>, u64), DbError> {
-    let mut parameters = params![
-        caller.id,
-        filter.everywhere && caller.is_admin(),
-        filter.project_id,
-        filter.service_name.as_deref(),
-        filter.status.map(BuildStatus::as_str),
-    ]
-    .to_vec();
-    let (total,) = db
-        .query_one(&format!("SELECT count(*) {FILTER}"), &parameters)
-        .await?;
-    parameters.extend_from_slice(params![paging.limit(), paging.offset()]);
-    let rows = db
-        .query(
-            &format!(
-                "SELECT b.* {FILTER} ORDER BY b.created_at_ms DESC, b.id DESC LIMIT ?6 OFFSET ?7"
-            ),
-            &parameters,
+    let mut conditions = listed(caller, filter);
+    let statement = format!("SELECT count(*) FROM builds b {}", conditions.text());
+    let (total,) = db.query_one(&statement, conditions.parameters()).await?;
+    let (limit, offset) = (
+        conditions.parameter(paging.limit()),
+        conditions.parameter(paging.offset()),
+    );
+    let statement = format!(
+        "SELECT b.* FROM builds b {} ORDER BY b.created_at_ms DESC, b.id DESC \
+         LIMIT {limit} OFFSET {offset}",
+        conditions.text()
+    );
+    let rows = db.query(&statement, conditions.parameters()).await?;
+    Ok((rows, total))
+}
+
+/// What whoever asked for the build may do in its project now; nothing when that is no longer a member.
+pub(crate) async fn build_creator_role(db: &Db, id: BuildId) -> Result<Option<String>, DbError> {
+    let role: Option<(String,)> = db
+        .query_optional(
+            "SELECT m.role FROM builds b JOIN project_members m \
+             ON m.project_id = b.project_id AND m.user_id = b.created_by WHERE b.id = ?1",
+            params![id],
         )
         .await?;
-    Ok((rows, total))
+    Ok(role.map(|(role,)| role))
 }
 
 /// Builds that wait or run: of the project, and of the user.

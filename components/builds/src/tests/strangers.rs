@@ -19,7 +19,7 @@ fn case(route: &Route) -> (&'static str, Value) {
     }
 }
 
-fn send(scene: &Scene, route: &Route, id: &str, token: Option<&str>) -> TestAnswer {
+pub(super) fn send(scene: &Scene, route: &Route, id: &str, token: Option<&str>) -> TestAnswer {
     let (query, body) = case(route);
     let path = format!("{}{query}", route.path.replace(":id", id));
     let mut request = scene.app.request(route.method.clone(), &path);

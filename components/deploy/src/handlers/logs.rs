@@ -5,12 +5,14 @@
 
 use nokube_api::logs::LogPage;
 use nokube_domain::{DeploymentId, Invalid, Timestamp};
+use nokube_guest::db::Db;
 use nokube_guest::host::LocalFuture;
 use nokube_guest::{BodyStream, Caller, Ctx, Error, Response, platform};
 
 use super::deployments::{deployment_id, visible};
 use crate::error::DeployError;
 use crate::sidecar::app_logs;
+use crate::store::deployments::deployment_is_visible;
 
 const DEFAULT_LINES: u32 = 200;
 const MAX_LINES: u32 = 1_000;
@@ -73,6 +75,8 @@ pub(crate) async fn get_deployment_logs(cx: Ctx, caller: Caller) -> Result<Respo
                 "text/event-stream",
                 EventStream {
                     cx,
+                    db,
+                    caller,
                     place,
                     begun: false,
                     sent: false,
@@ -160,6 +164,8 @@ impl Place {
 /// Lines as they come (WHATWG HTML, "Server-sent events"); the last of a batch carries the cursor.
 struct EventStream {
     cx: Ctx,
+    db: Db,
+    caller: Caller,
     place: Place,
     begun: bool,
     /// Lines went out.
@@ -191,6 +197,13 @@ impl BodyStream for EventStream {
                 return None;
             }
             loop {
+                // Somebody who is no longer a member, or a deployment that is gone.
+                if !deployment_is_visible(&self.db, &self.caller, self.place.id)
+                    .await
+                    .ok()?
+                {
+                    return None;
+                }
                 let page = self.place.read(&self.cx).await.ok()?;
                 let cursor = page.cursor;
                 let mut text = String::new();

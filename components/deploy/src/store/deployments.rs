@@ -2,7 +2,7 @@
 
 use nokube_domain::deploy::{DeploymentStatus, Desired};
 use nokube_domain::{DeploymentId, Environment, HostLabel, ProjectId, ServiceName, Timestamp};
-use nokube_guest::db::{Db, DbError, Tx};
+use nokube_guest::db::{Conditions, Db, DbError, Tx};
 use nokube_guest::{Caller, Paging, params, row};
 
 row! {
@@ -69,6 +69,21 @@ pub(crate) async fn deployment_find(
     .await
 }
 
+/// Whether it is there and the caller may see its project.
+pub(crate) async fn deployment_is_visible(
+    db: &Db,
+    caller: &Caller,
+    id: DeploymentId,
+) -> Result<bool, DbError> {
+    let found: Option<(i64,)> = db
+        .query_optional(
+            &format!("SELECT 1 FROM deployments d WHERE d.id = ?3 AND {VISIBLE}"),
+            params![caller.id, caller.is_admin(), id],
+        )
+        .await?;
+    Ok(found.is_some())
+}
+
 /// The deployment of a service in an environment of a project that was checked.
 pub(crate) async fn deployment_find_by_name(
     db: &Db,
@@ -123,6 +138,31 @@ pub(crate) struct DeploymentFilter {
     pub(crate) everywhere: bool,
 }
 
+/// What a filter says of deployments the caller may see.
+fn listed(caller: &Caller, filter: &DeploymentFilter) -> Conditions {
+    let mut conditions = Conditions::new();
+    let everywhere = filter.everywhere && caller.is_admin();
+    if let Some(project) = filter.project_id {
+        conditions.and("d.project_id = ?", params![project]);
+    }
+    if !everywhere {
+        conditions.and(
+            "d.project_id IN (SELECT m.project_id FROM project_members m WHERE m.user_id = ?)",
+            params![caller.id],
+        );
+    }
+    if let Some(service) = &filter.service_name {
+        conditions.and("d.service_name = ?", params![service]);
+    }
+    if let Some(environment) = &filter.environment {
+        conditions.and("d.environment = ?", params![environment]);
+    }
+    if let Some(status) = filter.status {
+        conditions.and("d.status = ?", params![status.as_str()]);
+    }
+    conditions
+}
+
 /// One page of the deployments the caller may see, newest first, and how many there are.
 pub(crate) async fn deployment_list(
     db: &Db,
@@ -130,34 +170,18 @@ pub(crate) async fn deployment_list(
     filter: &DeploymentFilter,
     paging: Paging,
 ) -> Result<(Vec<DeploymentRow>, u64), DbError> {
-    let matching = format!(
-        "{VISIBLE} AND (?3 IS NULL OR d.project_id = ?3) AND (?4 IS NULL OR d.service_name = ?4) \
-         AND (?5 IS NULL OR d.environment = ?5) AND (?6 IS NULL OR d.status = ?6)"
+    let mut conditions = listed(caller, filter);
+    let statement = format!("SELECT count(*) FROM deployments d {}", conditions.text());
+    let (total,) = db.query_one(&statement, conditions.parameters()).await?;
+    let (limit, offset) = (
+        conditions.parameter(paging.limit()),
+        conditions.parameter(paging.offset()),
     );
-    let mut parameters = params![
-        caller.id,
-        filter.everywhere && caller.is_admin(),
-        filter.project_id,
-        filter.service_name.as_deref(),
-        filter.environment.as_deref(),
-        filter.status.map(DeploymentStatus::as_str),
-    ]
-    .to_vec();
-    let (total,) = db
-        .query_one(
-            &format!("SELECT count(*) FROM deployments d WHERE {matching}"),
-            &parameters,
-        )
-        .await?;
-    parameters.extend_from_slice(params![paging.limit(), paging.offset()]);
-    let rows = db
-        .query(
-            &format!(
-                "{ROWS} WHERE {matching} ORDER BY d.created_at_ms DESC, d.id DESC LIMIT ?7 OFFSET ?8"
-            ),
-            &parameters,
-        )
-        .await?;
+    let statement = format!(
+        "{ROWS} {} ORDER BY d.created_at_ms DESC, d.id DESC LIMIT {limit} OFFSET {offset}",
+        conditions.text()
+    );
+    let rows = db.query(&statement, conditions.parameters()).await?;
     Ok((rows, total))
 }
 
