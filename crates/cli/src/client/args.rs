@@ -18,9 +18,14 @@ pub(crate) enum ClientCommand {
     Logout,
     /// Show who is signed in, and where.
     Whoami,
-    /// Create, list and delete projects.
+    /// Create, list, take over and delete projects.
     #[command(subcommand)]
     Project(ProjectCommand),
+    /// List, add and remove the members of a project.
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// Show what was done in a project, or by you.
+    Activity(ActivityArgs),
     /// Build and deploy a folder, a Git repository or a finished build, and print its address.
     Deploy(DeployArgs),
     /// List builds, or show, cancel or retry one.
@@ -85,6 +90,11 @@ pub(crate) enum ProjectCommand {
         #[arg(long)]
         query: Option<String>,
     },
+    /// Put a project that you are an owner of under your own name; its addresses change with it.
+    TakeOver {
+        /// Its slug or number.
+        project: String,
+    },
     /// Delete a project and take down what it deployed.
     Delete {
         /// Its slug or number.
@@ -93,6 +103,49 @@ pub(crate) enum ProjectCommand {
         #[arg(long, short)]
         yes: bool,
     },
+}
+
+/// Members of a project.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemberCommand {
+    /// List them.
+    List {
+        /// The project's slug or number.
+        project: String,
+    },
+    /// Add one, or change what one may do.
+    Add {
+        /// The project's slug or number.
+        project: String,
+        /// Who: the name of an account.
+        username: String,
+        /// A viewer sees everything, a developer builds and deploys too, an owner may do all.
+        #[arg(long, short, default_value = "viewer", value_parser = ["viewer", "developer", "owner"])]
+        role: String,
+    },
+    /// Remove one. With your own name: leave.
+    Remove {
+        /// The project's slug or number.
+        project: String,
+        /// Who.
+        username: String,
+    },
+}
+
+/// What was done.
+#[derive(Debug, Args)]
+pub(crate) struct ActivityArgs {
+    /// In this project, by anyone: its slug or number. Without it, what you did anywhere.
+    pub(crate) project: Option<String>,
+    /// Only this, such as `deployment.deploy`.
+    #[arg(long, short)]
+    pub(crate) action: Option<String>,
+    /// So many entries at most.
+    #[arg(long, short, value_name = "ENTRIES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) number: u32,
+    /// Only what was done since: a time (2026-01-31T09:30:00Z), or how long ago (30s, 10m, 2h, 1d).
+    #[arg(long, value_name = "TIME", value_parser = follow::since)]
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// What to deploy and how.

@@ -118,6 +118,16 @@ impl ApiClient {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// `PUT path` with a JSON body.
+    pub(crate) async fn put(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    /// `PATCH path` with a JSON body.
+    pub(crate) async fn patch(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
     /// `DELETE path`.
     pub(crate) async fn delete(&mut self, path: &str) -> anyhow::Result<Value> {
         self.send(Method::DELETE, path, None).await

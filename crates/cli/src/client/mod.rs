@@ -3,6 +3,7 @@
 //! Nothing here knows how a platform is run; `platform` beside it does.
 
 mod account;
+mod activity;
 mod archive;
 pub(crate) mod args;
 mod build;
@@ -11,6 +12,7 @@ mod deploy;
 mod deployment;
 mod follow;
 mod http;
+mod member;
 mod output;
 mod project;
 mod resolve;
@@ -32,6 +34,12 @@ pub(crate) async fn run(command: ClientCommand, json: bool) -> anyhow::Result<()
         ClientCommand::Whoami => account::whoami(&mut ApiClient::signed_in()?, output).await,
         ClientCommand::Project(command) => {
             project::run(&mut ApiClient::signed_in()?, command, output).await
+        }
+        ClientCommand::Member(command) => {
+            member::run(&mut ApiClient::signed_in()?, command, output).await
+        }
+        ClientCommand::Activity(args) => {
+            activity::run(&mut ApiClient::signed_in()?, &args, output).await
         }
         ClientCommand::Deploy(args) => {
             deploy::run(&mut ApiClient::signed_in()?, &args, output).await

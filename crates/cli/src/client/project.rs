@@ -1,4 +1,4 @@
-//! `project create|list|delete`.
+//! `project create|list|take-over|delete`.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -52,6 +52,18 @@ pub(crate) async fn run(
                 &[("ID", "id"), ("SLUG", "slug"), ("NAME", "name"), ("OWNER", "owner"), ("ROLE", "role")],
                 "No projects yet: `nokube project create NAME`, or `nokube deploy .` in a source folder.",
             );
+        }
+        ProjectCommand::TakeOver { project } => {
+            let project = resolve::project(client, &project).await?;
+            let body = json!({ "owner": client.username() });
+            let project = client
+                .patch(&format!("/projects/{}", project["id"]), &body)
+                .await?;
+            let text = format!(
+                "Project {} is yours; what it deployed moves to its new addresses.",
+                project["slug"].as_str().unwrap_or_default()
+            );
+            output.result(&project, &text);
         }
         ProjectCommand::Delete { project, yes } => {
             let project = resolve::project(client, &project).await?;
