@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
-use crate::{bench, build, check, fixture, fuzz, keys, test, tidy, toolchain, up};
+use crate::{bench, build, check, fixture, fuzz, keys, openapi, test, tidy, toolchain, up};
 
 /// The commands of a NoKube checkout.
 #[derive(Debug, Parser)]
@@ -51,7 +51,7 @@ enum Command {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
-    /// Formatting, lints, tidy and dependencies
+    /// Formatting, lints, tidy, dependencies and the documents of the API
     Check,
     /// Measures the platform
     Bench {
@@ -59,6 +59,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Writes the documents of the API from the code
+    Openapi,
     /// The house rules that neither the compiler nor clippy knows
     Tidy,
 }
@@ -97,6 +99,7 @@ impl Arguments {
             Command::Fuzz { targets, seconds } => fuzz::run(&layout, &targets, seconds),
             Command::Check => check::run(&layout),
             Command::Bench { arguments } => bench::run(&layout, &arguments),
+            Command::Openapi => openapi::run(&layout),
             Command::Tidy => tidy::run(&layout),
         }
     }

@@ -15,6 +15,7 @@ mod keys;
 mod layout;
 mod machine;
 mod needs;
+mod openapi;
 mod process;
 mod report;
 mod test;

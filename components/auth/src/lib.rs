@@ -4,6 +4,8 @@
 //! Everyone else verifies its tokens without asking. Later: personal API tokens, a list of sessions,
 //! administration of users.
 
+#[cfg(test)]
+mod contract;
 mod error;
 mod handlers;
 mod limits;

@@ -6,6 +6,8 @@
 //! one-time addresses that [`blobs`] signs.
 
 mod blobs;
+#[cfg(test)]
+mod contract;
 mod error;
 mod handlers;
 mod request;

@@ -34,7 +34,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let app = TestApp::new(&COMPONENT);
+        let app = TestApp::new(&COMPONENT).described_by(&crate::contract::contract());
         app.set("sidecar_url", "http://sidecar.test");
         app.set("sidecar_token", "test-sidecar-token");
         app.set("git_access", "public");

@@ -6,6 +6,8 @@
 //! Secrets come in, are sealed, and never go back to a user.
 
 mod change;
+#[cfg(test)]
+mod contract;
 mod error;
 mod handlers;
 mod request;

@@ -1,9 +1,11 @@
-//! The whole application: its health, and its tick.
+//! The whole application: its health, its tick, and what its API promises.
 //!
 //! Without a database and without rules of its own: it asks the components, by chaining. Its last
 //! route in `spin.toml` takes every path that no component has, so that those are problems like all
 //! others.
 
+#[cfg(test)]
+mod contract;
 mod handlers;
 
 #[cfg(test)]
@@ -20,6 +22,7 @@ pub static COMPONENT: Component = Component {
 static ROUTES: &[Route] = nokube_guest::routes! {
     public {
         GET "/health" => handlers::health::get_health;
+        GET "/api/v1/openapi.json" => handlers::openapi::get_openapi;
     }
     system {
         POST "/internal/tick" => handlers::tick::tick;

@@ -7,7 +7,7 @@ use nokube_guest::testing::TestApp;
 use serde_json::json;
 
 fn app(broken: &'static str) -> TestApp {
-    let app = TestApp::new(&crate::COMPONENT);
+    let app = TestApp::new(&crate::COMPONENT).described_by(&crate::contract::contract());
     app.answer_calls(move |request| {
         let is_broken = !broken.is_empty() && request.url.contains(broken);
         Ok(OutboundAnswer {
@@ -47,8 +47,20 @@ fn the_tick_reaches_everyone_even_past_a_broken_one() {
 
 #[test]
 fn paths_nobody_has_are_problems() {
-    for path in ["/", "/api/v1/events", "/api/v1/openapi.json", "/internal/x"] {
+    for path in ["/", "/api/v1/nothing", "/internal/x"] {
         let problem = app("").get(path).send().expect(404);
         assert_eq!(problem["type"], "/problems/not-found");
     }
+}
+
+#[test]
+fn the_document_of_the_api_is_served_under_both_bases_and_not_twice() {
+    let app = app("");
+    let first = app.get("/api/v1/openapi.json").send();
+    assert_eq!(first.expect(200)["openapi"], "3.1.0");
+    let etag = first.headers.get("etag").unwrap();
+    let again = app.get("/api/openapi.json").header("if-none-match", etag);
+    assert_eq!(again.send().status, 304);
+    let kept = first.headers.get("cache-control");
+    assert_eq!(kept, Some("public, max-age=300"));
 }

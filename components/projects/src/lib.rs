@@ -2,6 +2,8 @@
 //!
 //! Answerable for the database `platform`, whose migrations are in `nokube_guest::platform`.
 
+#[cfg(test)]
+mod contract;
 mod error;
 mod handlers;
 mod store;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A user, as users see themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct User {
     /// Its id.
     pub id: i64,
@@ -12,19 +13,23 @@ pub struct User {
     /// Its e-mail address.
     pub email: Option<String>,
     /// `admin` or `user`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["admin", "user"])))]
     pub role: String,
     /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub created_at: String,
 }
 
 /// What a sign-in gives.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tokens {
     /// A JWT for the Authorization header.
     pub access_token: String,
     /// For the next pair; works once.
     pub refresh_token: String,
     /// `Bearer`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["Bearer"])))]
     pub token_type: String,
     /// Seconds until the access token ends.
     pub expires_in: u64,
@@ -32,6 +37,7 @@ pub struct Tokens {
 
 /// The answer to `POST /auth/register` and `POST /auth/login`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SignedIn {
     /// Who signed in.
     pub user: User,
@@ -42,6 +48,7 @@ pub struct SignedIn {
 
 /// The answer to `GET /auth/verify`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Verified {
     /// Always true: an invalid token is 401.
     pub valid: bool,
@@ -50,13 +57,16 @@ pub struct Verified {
     /// The user's name.
     pub username: String,
     /// `admin` or `user`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["admin", "user"])))]
     pub role: String,
     /// When the token ends, RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub expires_at: String,
 }
 
 /// `GET /auth/.well-known/jwks.json` (RFC 7517).
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JsonWebKeySet {
     /// The issuing key first.
     pub keys: Vec<JsonWebKey>,
@@ -64,6 +74,7 @@ pub struct JsonWebKeySet {
 
 /// A public key (RFC 8037).
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JsonWebKey {
     /// `OKP`.
     pub kty: String,
@@ -81,6 +92,7 @@ pub struct JsonWebKey {
 
 /// `GET /internal/setup`: whether an administrator has registered with the setup code.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetupState {
     /// The code is spent.
     pub setup_done: bool,
@@ -88,6 +100,7 @@ pub struct SetupState {
 
 /// `GET /internal/users?ids=1,2` and `?username=alice`: names of users, for the platform's own use.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserNames {
     /// Those that exist.
     pub users: Vec<UserName>,
@@ -95,6 +108,7 @@ pub struct UserNames {
 
 /// A user's name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserName {
     /// The id.
     pub id: i64,

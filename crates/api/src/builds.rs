@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Build {
     /// Its id (UUIDv7).
     pub build_id: String,
@@ -14,8 +15,10 @@ pub struct Build {
     /// The service that is built.
     pub service_name: String,
     /// `pending`, `building`, `success`, `failed` or `cancelled`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["pending", "building", "success", "failed", "cancelled"])))]
     pub status: String,
     /// `runner` or `simulated`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["runner", "simulated"])))]
     pub builder: String,
     /// `<registry>/<namespace>/<owner>-<project>-<service>:<tag>`, from the start.
     pub image_full_name: String,
@@ -24,10 +27,13 @@ pub struct Build {
     /// The commit: the wanted one, or once known the built one.
     pub commit: Option<String>,
     /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub created_at: String,
     /// When a runner began with the present attempt.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub started_at: Option<String>,
     /// When it reached its last status.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub completed_at: Option<String>,
     /// From `started_at` to `completed_at`.
     pub duration_seconds: Option<f64>,
@@ -36,6 +42,7 @@ pub struct Build {
     /// Name of the user who asked for it.
     pub created_by: String,
     /// `git` or `upload`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["git", "upload"])))]
     pub source: String,
     /// The repository, when the source is Git.
     pub repository_url: Option<String>,

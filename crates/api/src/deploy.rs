@@ -7,6 +7,7 @@ use crate::spec::DeploySpec;
 
 /// A deployment: one service of one project in one environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deployment {
     /// Its id (UUIDv7), the same over all revisions.
     pub deployment_id: String,
@@ -19,6 +20,7 @@ pub struct Deployment {
     /// The wanted revision, from 1.
     pub revision: u32,
     /// `pending`, `deploying`, `running`, `failed`, `stopped`, or `deleting`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["pending", "deploying", "running", "failed", "stopped", "deleting"])))]
     pub status: String,
     /// The image's name for people.
     pub image_name: String,
@@ -37,8 +39,10 @@ pub struct Deployment {
     /// For people: why it failed, or what it waits for.
     pub error_message: Option<String>,
     /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub created_at: String,
     /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub updated_at: String,
     /// The whole configuration of the wanted revision, defaults included.
     pub spec: DeploySpec,
@@ -48,10 +52,12 @@ pub struct Deployment {
 
 /// One revision: image, configuration and secrets together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Revision {
     /// Its number, from 1.
     pub revision: u32,
     /// What made it: `deploy`, `configure` or `rollback`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["deploy", "configure", "rollback"])))]
     pub kind: String,
     /// The image's name for people.
     pub image_name: String,
@@ -70,6 +76,7 @@ pub struct Revision {
     /// Name of the user who made it.
     pub created_by: String,
     /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub created_at: String,
     /// It is the wanted one.
     pub current: bool,
@@ -77,6 +84,7 @@ pub struct Revision {
 
 /// A field that differs between two revisions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldChange {
     /// `digest`, a field of the configuration, `env_vars.<NAME>` or `secrets.<NAME>`.
     pub field: String,
@@ -88,6 +96,7 @@ pub struct FieldChange {
 
 /// Revisions of a deployment, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RevisionList {
     /// The revisions.
     pub data: Vec<Revision>,

@@ -10,6 +10,8 @@ pub mod logs;
 pub mod page;
 pub mod problem;
 pub mod projects;
+#[cfg(feature = "schema")]
+pub mod requests;
 pub mod runner;
 pub mod sidecar;
 pub mod spec;

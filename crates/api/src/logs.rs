@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LogStream {
     /// The program's standard output.
@@ -16,10 +17,12 @@ pub enum LogStream {
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogLine {
     /// Its number in this log, from 1, without gaps.
     pub n: u64,
     /// When it was written, RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub time: String,
     /// Where it came from.
     pub stream: LogStream,
@@ -35,6 +38,7 @@ pub struct LogLine {
 
 /// A piece of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogPage {
     /// The lines after the asked cursor, oldest first.
     pub lines: Vec<LogLine>,

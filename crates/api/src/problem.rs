@@ -7,6 +7,8 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// An error, as every part of the platform answers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Problem"))]
 pub struct ProblemDetails {
     /// A stable relative URI, `/problems/<slug>`.
     pub r#type: String,
@@ -30,6 +32,7 @@ pub struct ProblemDetails {
 
 /// One fault of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldFault {
     /// Where it is: a JSON pointer (RFC 6901) into the body, or `/<name>` of a parameter.
     pub pointer: String,

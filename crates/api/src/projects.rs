@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Project {
     /// Its id.
     pub id: i64,
@@ -21,10 +22,13 @@ pub struct Project {
     /// changing it to their own.
     pub owner: String,
     /// The caller's role in it: `viewer`, `developer` or `owner`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["viewer", "developer", "owner"])))]
     pub role: String,
     /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub created_at: String,
     /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub updated_at: String,
 }
 
@@ -48,10 +52,12 @@ pub struct PutMemberRequest {
 
 /// One change, by whom and when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditEntry {
     /// Grows with time.
     pub id: i64,
     /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub time: String,
     /// Who did it; `system` for the platform itself.
     pub actor: String,
@@ -69,6 +75,7 @@ pub struct AuditEntry {
 
 /// A piece of the audit trail, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditPage {
     /// The entries.
     pub data: Vec<AuditEntry>,

@@ -11,6 +11,7 @@ use crate::logs::LogStream;
 
 /// `POST /runner/lease`: answered by 200 [`Job`] or 204.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LeaseRequest {
     /// A name for people, such as the host name.
     pub runner: String,
@@ -26,6 +27,7 @@ pub struct LeaseRequest {
 
 /// One build, leased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Job {
     /// The build.
     pub build_id: String,
@@ -62,6 +64,7 @@ pub struct Job {
 
 /// Where a build's source comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JobSource {
     /// A Git repository.
@@ -84,6 +87,7 @@ pub enum JobSource {
 
 /// `POST /runner/builds/{id}/start` and `…/heartbeat`: 200 [`LeaseState`], or 410.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LeaseProof {
     /// From the [`Job`].
     pub lease_id: String,
@@ -91,6 +95,7 @@ pub struct LeaseProof {
 
 /// The answer to `start` and `heartbeat`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LeaseState {
     /// Seconds until the lease ends, from now.
     pub lease_seconds: u64,
@@ -98,6 +103,7 @@ pub struct LeaseState {
 
 /// `POST /runner/builds/{id}/logs`: 204; lines whose number is known already are dropped.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AppendLogs {
     /// From the [`Job`].
     pub lease_id: String,
@@ -110,8 +116,10 @@ pub struct AppendLogs {
 
 /// A line as a runner sends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunnerLine {
     /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub time: String,
     /// Where it came from.
     pub stream: LogStream,
@@ -121,6 +129,7 @@ pub struct RunnerLine {
 
 /// `POST /runner/builds/{id}/result`: 204, also when told again; 410 when the lease is lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BuildResult {
     /// From the [`Job`].
     pub lease_id: String,
@@ -133,6 +142,7 @@ pub struct BuildResult {
 
 /// How a build ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum BuildOutcome {
     /// The artifact is stored.

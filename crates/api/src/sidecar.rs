@@ -30,6 +30,7 @@ use crate::spec::DeploySpec;
 
 /// What shall be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AppSpec {
     /// The deployment (UUID).
     pub deployment_id: String,
@@ -61,6 +62,7 @@ pub struct AppSpec {
 
 /// Whether a deployment shall run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DesiredState {
     /// Serve it.
@@ -71,6 +73,7 @@ pub enum DesiredState {
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AppPhase {
     /// Known, nothing done yet.
@@ -87,6 +90,7 @@ pub enum AppPhase {
 
 /// What is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AppStatus {
     /// The deployment.
     pub deployment_id: String,
@@ -110,6 +114,7 @@ pub struct AppStatus {
 
 /// Everything the sidecar was told to keep.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AppList {
     /// One entry per deployment.
     pub apps: Vec<AppStatus>,
@@ -117,6 +122,7 @@ pub struct AppList {
 
 /// An artifact the sidecar has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArtifactInfo {
     /// `sha256:<hex>` of the manifest.
     pub digest: String,
@@ -127,6 +133,7 @@ pub struct ArtifactInfo {
 /// `POST <platform>/internal/builds/{build_id}/source` (bearer: system token): an uploaded source
 /// archive is stored. The platform's answer is passed on to the uploader.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourceStored {
     /// `sha256:<hex>` of the archive.
     pub digest: String,
@@ -137,6 +144,7 @@ pub struct SourceStored {
 /// `GET <platform>/internal/builds/{build_id}/source`: whether an archive for this build is of use.
 /// Asked before anything is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourceAwaited {
     /// The archive that the platform was told of already, `sha256:<hex>`: no other one will do, and
     /// the same again is fine (the answer of the first time was lost).
@@ -145,6 +153,7 @@ pub struct SourceAwaited {
 
 /// One page of what must not be removed, in ascending order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KeptList {
     /// Digests, or ids of builds.
     pub kept: Vec<String>,

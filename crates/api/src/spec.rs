@@ -10,14 +10,17 @@ use serde::{Deserialize, Serialize};
 ///
 /// Secrets are not part of it: they travel sealed beside it and are shown by name only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeploySpec {
     /// A name for people.
     pub display_name: Option<String>,
     /// A text for people.
     pub description: Option<String>,
     /// `web`, `api` or `worker`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["web", "api", "worker"])))]
     pub service_type: String,
     /// `none`, `internal`, `external` or `node_port`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["none", "internal", "external", "node_port"])))]
     pub exposure_type: String,
     /// Port the program listens on (containers; Spin applications ignore it).
     pub container_port: u16,

@@ -1,5 +1,6 @@
 //! Request bodies: how much, of which type, and is it JSON?
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::host::{BodyError, BodyReader, Headers};
@@ -24,9 +25,27 @@ pub(crate) async fn read(
 }
 
 /// The fields of a JSON object.
-///
-/// A body is read as JSON when its type is JSON, missing, or curl's default form type and it parses.
 pub(crate) fn json_object(headers: &Headers, body: &[u8]) -> Result<Fields, Error> {
+    match json(headers, body)? {
+        Value::Object(values) => Ok(Fields::new(values)),
+        _ => Err(fault("must be a JSON object".to_owned())),
+    }
+}
+
+/// What a program sent. It may send more than we know.
+pub(crate) fn json_of_machine<T: DeserializeOwned>(
+    headers: &Headers,
+    body: &[u8],
+) -> Result<T, Error> {
+    serde_json::from_value(json(headers, body)?).map_err(|error| fault(error.to_string()))
+}
+
+fn fault(detail: String) -> Error {
+    Error::invalid("", &nokube_domain::Invalid::from(detail))
+}
+
+/// A body is read as JSON when its type is JSON, missing, or curl's default form type and it parses.
+fn json(headers: &Headers, body: &[u8]) -> Result<Value, Error> {
     let media_type = headers
         .get("content-type")
         .map(|value| {
@@ -44,24 +63,15 @@ pub(crate) fn json_object(headers: &Headers, body: &[u8]) -> Result<Fields, Erro
         Some(json) if json == "application/json" || json.ends_with("+json") => false,
         Some(_) => return Err(Error::NotJsonType),
     };
-    let parsed: Value = match serde_json::from_slice(body) {
-        Ok(value) => value,
-        Err(_) if is_form => return Err(Error::NotJsonType),
-        Err(_) if body.is_empty() => return Err(Error::NotJson("it is empty".to_owned())),
-        Err(error) => {
-            return Err(Error::NotJson(format!(
-                "at line {}, column {}",
-                error.line(),
-                error.column()
-            )));
-        }
-    };
-    match parsed {
-        Value::Object(values) => Ok(Fields::new(values)),
-        _ => Err(Error::invalid(
-            "",
-            &nokube_domain::Invalid::new("must be a JSON object"),
-        )),
+    match serde_json::from_slice(body) {
+        Ok(value) => Ok(value),
+        Err(_) if is_form => Err(Error::NotJsonType),
+        Err(_) if body.is_empty() => Err(Error::NotJson("it is empty".to_owned())),
+        Err(error) => Err(Error::NotJson(format!(
+            "at line {}, column {}",
+            error.line(),
+            error.column()
+        ))),
     }
 }
 

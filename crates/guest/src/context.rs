@@ -10,7 +10,9 @@ use sha2::{Digest as _, Sha256};
 use crate::bearer::{bearer, same_secret};
 use crate::db::{Db, DbError};
 use crate::host::{BodyReader, Headers, Host, InboundRequest};
-use crate::{Access, Caller, DEFAULT_BODY_BYTES, Error, Fields, Response, body, etag, token};
+use crate::{
+    Access, Caller, DEFAULT_BODY_BYTES, Error, Fields, Response, asked, body, etag, token,
+};
 
 /// A request in the hands of its handler.
 pub struct Ctx {
@@ -189,6 +191,7 @@ impl Ctx {
     /// The first query parameter of this name, decoded; empty ones count as missing.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<String> {
+        asked::query(name);
         self.query_pairs()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value)
@@ -211,11 +214,18 @@ impl Ctx {
             .transpose()
     }
 
-    /// Whether a flag such as `?all=true` is set.
-    #[must_use]
-    pub fn flag(&self, name: &str) -> bool {
-        self.query_pairs()
-            .any(|(known, value)| known == name && matches!(value.as_str(), "" | "true" | "1"))
+    /// Whether a flag such as `?all=true` is set; `?all` alone sets it, too.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it is something else than true or false.
+    pub fn flag(&self, name: &str) -> Result<bool, Error> {
+        asked::query(name);
+        let given = self.query_pairs().find(|(known, _)| known == name);
+        match given.as_ref().map(|(_, value)| value.as_str()) {
+            Some("" | "true" | "1") => Ok(true),
+            None | Some("false" | "0") => Ok(false),
+            Some(_) => Err(Error::invalid_query(name, "must be true or false")),
+        }
     }
 
     pub(crate) fn query_pairs(&self) -> impl Iterator<Item = (String, String)> {
@@ -232,6 +242,14 @@ impl Ctx {
             self.query("page").as_deref(),
             self.query("limit").as_deref(),
         )
+    }
+
+    /// How many entries of a list without pages were asked for.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn limit(&self) -> Result<u64, Error> {
+        crate::Paging::from_query(None, self.query("limit").as_deref()).map(crate::Paging::limit)
     }
 
     /// A variable of the component, if it is set.
@@ -290,6 +308,18 @@ impl Ctx {
         body::json_object(&self.headers, &bytes)
     }
 
+    /// The JSON of a program (a runner, an agent, another part), which may send more than we know. Works once.
+    ///
+    /// # Errors
+    /// 400, 413, 415 and 422, as the body deserves.
+    pub async fn machine_body<T: serde::de::DeserializeOwned>(
+        &mut self,
+        limit: usize,
+    ) -> Result<T, Error> {
+        let bytes = self.body(limit).await?;
+        body::json_of_machine(&self.headers, &bytes)
+    }
+
     /// SHA-256 of the body, once it was read; of nothing before.
     pub(crate) fn body_hash(&self) -> [u8; 32] {
         self.body_hash.unwrap_or_else(|| Sha256::digest([]).into())
@@ -298,7 +328,17 @@ impl Ctx {
     /// A single resource with its `ETag`, or 304 when the client has this version.
     #[must_use]
     pub fn resource(&self, status: u16, value: &impl serde::Serialize) -> Response {
-        let etag = etag::etag_of(value);
+        self.versioned(etag::etag_of(value), || Response::json(status, value))
+    }
+
+    /// Bytes that are the same until the next version of the platform, with their `ETag`, or 304.
+    #[must_use]
+    pub fn document(&self, content_type: &'static str, bytes: &'static [u8]) -> Response {
+        let whole = || Response::bytes(200, content_type, bytes.to_vec());
+        self.versioned(etag::etag_of_bytes(bytes), whole)
+    }
+
+    fn versioned(&self, etag: String, whole: impl FnOnce() -> Response) -> Response {
         let is_read = self.method == Method::GET || self.method == Method::HEAD;
         let unchanged = is_read
             && self
@@ -308,7 +348,7 @@ impl Ctx {
         let response = if unchanged {
             Response::empty(304)
         } else {
-            Response::json(status, value)
+            whole()
         };
         response.header("etag", etag)
     }

@@ -109,7 +109,7 @@ fn find(routes: &'static [Route], method: &Method, path: &str) -> Found {
 }
 
 /// `/api/<capability>/…` is another name of `/api/v1/<capability>/…`.
-fn canonical(path: &str) -> String {
+pub(crate) fn canonical(path: &str) -> String {
     match path.strip_prefix("/api/") {
         Some(rest) if rest != "v1" && !rest.starts_with("v1/") => format!("/api/v1/{rest}"),
         _ => path.to_owned(),

@@ -11,7 +11,11 @@ const TAG_BYTES: usize = 12;
 /// The strong entity tag of a representation, quotes included.
 #[must_use]
 pub fn etag_of(value: &impl Serialize) -> String {
-    let bytes = serde_json::to_vec(value).expect("wire types have string keys only");
+    etag_of_bytes(&serde_json::to_vec(value).expect("wire types have string keys only"))
+}
+
+/// The strong entity tag of these bytes.
+pub(crate) fn etag_of_bytes(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
     format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash[..TAG_BYTES]))
 }

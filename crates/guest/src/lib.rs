@@ -15,6 +15,7 @@
 //! tokens ([`token`]), keyed by everything its entries depend on.
 
 mod address;
+mod asked;
 mod audit;
 mod bearer;
 mod body;

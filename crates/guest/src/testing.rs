@@ -27,6 +27,10 @@ use crate::response::Body;
 use crate::token::{AUDIENCE, AccessClaims, ISSUER};
 use crate::{Component, handle};
 
+mod contract;
+
+pub use contract::check_contract;
+
 type Answerer = Box<dyn Fn(&OutboundRequest) -> Result<OutboundAnswer, SendError>>;
 
 /// The made-up host.
@@ -49,6 +53,7 @@ pub struct TestApp {
     /// Its host.
     pub host: Rc<TestHost>,
     key: Ed25519KeyPair,
+    contract: Option<contract::Held>,
 }
 
 /// A request being made.
@@ -91,6 +96,7 @@ impl TestApp {
             component,
             host: Rc::new(host),
             key,
+            contract: None,
         };
         let seed = &app.key.to_bytes()[..32];
         app.set("jwt_private_key", &URL_SAFE_NO_PAD.encode(seed));
@@ -245,6 +251,7 @@ impl TestRequest<'_> {
     #[must_use]
     pub fn send(self) -> TestAnswer {
         let host: Rc<dyn Host> = Rc::clone(&self.app.host) as Rc<dyn Host>;
+        let (method, path) = (self.method.clone(), self.path.clone());
         let inbound = InboundRequest {
             method: self.method,
             path_and_query: self.path,
@@ -264,11 +271,15 @@ impl TestRequest<'_> {
         };
         let headers = response.headers.into_iter();
         let headers = headers.map(|(name, value)| (name.into_owned(), value));
-        TestAnswer {
+        let answer = TestAnswer {
             status: response.status,
             headers: Headers(headers.collect()),
             body,
+        };
+        if let Some(contract) = &self.app.contract {
+            contract.hold(self.app.component, &method, &path, &answer);
         }
+        answer
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use crate::layout::Layout;
 use crate::report::{note, step};
-use crate::{machine, process, test, tidy, toolchain};
+use crate::{machine, openapi, process, test, tidy, toolchain};
 
 /// Runs all checks, quick ones first; one that fails does not keep the others from running.
 pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
@@ -22,6 +22,7 @@ pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
     part("formatting", formatting(layout));
     part("tidy", tidy::run(layout));
     part("dependencies", deny::run(layout));
+    part("the API's documents", openapi::check(layout));
     part("lints", lints::native(layout));
     part("lints of guests", lints::guests(layout, &toolchain));
     if !failed.is_empty() {

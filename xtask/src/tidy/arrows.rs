@@ -23,8 +23,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nokube-syscalls",
         ],
     ),
+    ("crates/contract", &["nokube-api"]),
     ("crates/engine", &["nokube-faults", "nokube-spinapp"]),
-    ("crates/guest", &["nokube-api", "nokube-domain"]),
+    (
+        "crates/guest",
+        &["nokube-api", "nokube-contract", "nokube-domain"],
+    ),
     ("crates/keys", &["nokube-domain"]),
     (
         "crates/runner",

@@ -188,8 +188,8 @@ async fn revoke_stolen(cx: &Ctx, tx: &Tx, found: &RefreshRow) -> Result<(), Auth
 
 /// `POST /auth/logout`, `?all=true`.
 pub(crate) async fn logout(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let all = cx.flag("all")?;
     let db = store::open(&cx).await?;
-    let all = cx.flag("all");
     db.transaction(async |tx| {
         if all {
             sessions_revoke_all(tx, caller.id, cx.now()).await?;

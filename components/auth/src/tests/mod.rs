@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const PASSWORD: &str = "correct horse battery";
 
 fn app() -> TestApp {
-    let app = TestApp::new(&crate::COMPONENT);
+    let app = TestApp::new(&crate::COMPONENT).described_by(&crate::contract::contract());
     app.set("setup_code", "the-setup-code");
     app
 }

@@ -51,6 +51,7 @@ pub(crate) async fn create_build(mut cx: Ctx, caller: Caller) -> Result<Response
 pub(crate) async fn list_builds(cx: Ctx, caller: Caller) -> Result<Response, BuildsError> {
     let paging = cx.paging()?;
     let project_id = cx.query_as("project_id", ProjectId::parse)?;
+    let all = cx.flag("all")?;
     let filter = BuildFilter {
         project_id,
         service_name: cx.query("service_name"),
@@ -59,7 +60,7 @@ pub(crate) async fn list_builds(cx: Ctx, caller: Caller) -> Result<Response, Bui
                 "must be pending, building, success, failed or cancelled",
             ))
         })?,
-        everywhere: project_id.is_some() || cx.flag("all"),
+        everywhere: project_id.is_some() || all,
     };
     let db = platform::open(&cx).await?;
     if let Some(id) = project_id {

@@ -12,7 +12,6 @@ use serde_json::json;
 
 use super::builds::{accepted, build_id};
 use super::house::prune_builds;
-use super::runner::machine_body;
 use crate::error::BuildsError;
 use crate::store::builds::{
     BuildRow, build_creator_role, build_find_for_system, build_source_arrived,
@@ -30,7 +29,7 @@ const SMALL_BODY_BYTES: usize = 64 << 10;
 /// archive is another one, the key was used for another request.
 pub(crate) async fn put_build_source(mut cx: Ctx) -> Result<Response, BuildsError> {
     let id = build_id(&cx)?;
-    let stored: SourceStored = machine_body(&mut cx, SMALL_BODY_BYTES).await?;
+    let stored: SourceStored = cx.machine_body(SMALL_BODY_BYTES).await?;
     let digest = Digest::parse(&stored.digest)
         .map_err(|reason| BuildsError::BadRunnerBody(format!("digest {reason}")))?;
     let db = platform::open(&cx).await?;

@@ -12,8 +12,7 @@ use nokube_domain::build::{
 use nokube_domain::git_source::CommitId;
 use nokube_domain::{Digest, Timestamp, Uuid7};
 use nokube_guest::db::Db;
-use nokube_guest::{Ctx, Error, Response, platform};
-use serde::de::DeserializeOwned;
+use nokube_guest::{Ctx, Response, platform};
 
 use super::builds::build_id;
 use super::internal::{audit_end, fail, lost};
@@ -36,26 +35,6 @@ const MAX_LINES_PER_CALL: usize = 500;
 /// Characters of a reason that is shown to users.
 const MAX_REASON_CHARS: usize = 2_000;
 
-/// Reads the body of a machine, which may send more fields than we know.
-pub(super) async fn machine_body<T: DeserializeOwned>(
-    cx: &mut Ctx,
-    limit: usize,
-) -> Result<T, BuildsError> {
-    let body = cx.body(limit).await?;
-    serde_json::from_slice(&body).map_err(|error| {
-        if error.is_data() {
-            BuildsError::BadRunnerBody(error.to_string())
-        } else {
-            Error::NotJson(format!(
-                "at line {}, column {}",
-                error.line(),
-                error.column()
-            ))
-            .into()
-        }
-    })
-}
-
 fn in_seconds(cx: &Ctx, seconds: u64) -> Timestamp {
     cx.now()
         .plus_millis(i64::try_from(seconds * 1000).unwrap_or(i64::MAX))
@@ -63,7 +42,7 @@ fn in_seconds(cx: &Ctx, seconds: u64) -> Timestamp {
 
 /// `POST /runner/lease`.
 pub(crate) async fn lease_build(mut cx: Ctx) -> Result<Response, BuildsError> {
-    let request: LeaseRequest = machine_body(&mut cx, SMALL_BODY_BYTES).await?;
+    let request: LeaseRequest = cx.machine_body(SMALL_BODY_BYTES).await?;
     let builders: Vec<Builder> = request
         .builders
         .iter()
@@ -151,7 +130,7 @@ fn job(cx: &Ctx, row: &BuildRow, owner: String, project: String) -> Result<Job, 
 /// `POST /runner/builds/{id}/start`.
 pub(crate) async fn start_build(mut cx: Ctx) -> Result<Response, BuildsError> {
     let id = build_id(&cx)?;
-    let proof: LeaseProof = machine_body(&mut cx, SMALL_BODY_BYTES).await?;
+    let proof: LeaseProof = cx.machine_body(SMALL_BODY_BYTES).await?;
     let db = platform::open(&cx).await?;
     let until = in_seconds(&cx, LEASE_SECONDS);
     db.transaction(async |tx| {
@@ -167,7 +146,7 @@ pub(crate) async fn start_build(mut cx: Ctx) -> Result<Response, BuildsError> {
 /// `POST /runner/builds/{id}/heartbeat`.
 pub(crate) async fn heartbeat_build(mut cx: Ctx) -> Result<Response, BuildsError> {
     let id = build_id(&cx)?;
-    let proof: LeaseProof = machine_body(&mut cx, SMALL_BODY_BYTES).await?;
+    let proof: LeaseProof = cx.machine_body(SMALL_BODY_BYTES).await?;
     let db = platform::open(&cx).await?;
     let until = in_seconds(&cx, LEASE_SECONDS);
     db.transaction(async |tx| {
@@ -189,7 +168,7 @@ fn lease_state() -> Response {
 /// `POST /runner/builds/{id}/logs`. Lines known already are dropped, so a call may be repeated.
 pub(crate) async fn append_build_logs(mut cx: Ctx) -> Result<Response, BuildsError> {
     let id = build_id(&cx)?;
-    let logs: AppendLogs = machine_body(&mut cx, LOGS_BODY_BYTES).await?;
+    let logs: AppendLogs = cx.machine_body(LOGS_BODY_BYTES).await?;
     if logs.lines.len() > MAX_LINES_PER_CALL || logs.first == 0 {
         return Err(BuildsError::BadRunnerBody(format!(
             "at most {MAX_LINES_PER_CALL} lines at a time, numbered from 1"
@@ -250,7 +229,7 @@ fn fitting(cx: &Ctx, build: &BuildRow, logs: &AppendLogs, skip: usize) -> (Vec<N
 /// `POST /runner/builds/{id}/result`.
 pub(crate) async fn finish_build(mut cx: Ctx) -> Result<Response, BuildsError> {
     let id = build_id(&cx)?;
-    let result: BuildResult = machine_body(&mut cx, SMALL_BODY_BYTES).await?;
+    let result: BuildResult = cx.machine_body(SMALL_BODY_BYTES).await?;
     let commit = match result.commit.as_deref().map(CommitId::parse) {
         None => None,
         Some(Ok(commit)) => Some(commit.as_str().to_owned()),

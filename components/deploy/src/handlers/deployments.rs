@@ -19,6 +19,7 @@ use crate::view::{check_if_match, deployment_answer, deployment_view};
 pub(crate) async fn list_deployments(cx: Ctx, caller: Caller) -> Result<Response, DeployError> {
     let paging = cx.paging()?;
     let project_id = cx.query_as("project_id", ProjectId::parse)?;
+    let all = cx.flag("all")?;
     let filter = DeploymentFilter {
         project_id,
         service_name: cx.query("service_name"),
@@ -28,7 +29,7 @@ pub(crate) async fn list_deployments(cx: Ctx, caller: Caller) -> Result<Response
                 "must be pending, deploying, running, failed, stopped or deleting",
             ))
         })?,
-        everywhere: project_id.is_some() || cx.flag("all"),
+        everywhere: project_id.is_some() || all,
     };
     let db = platform::open(&cx).await?;
     if let Some(id) = project_id {

@@ -117,6 +117,7 @@ async fn compare(
 /// at once, and the target is told until it confirms.
 pub(crate) async fn delete_project_deployments(cx: Ctx) -> Result<Response, DeployError> {
     let project = cx.parameter("id", "project", ProjectId::parse)?;
+    let force = cx.flag("force")?;
     let db = platform::open(&cx).await?;
     want_all_deleted(&cx, &db, project).await?;
     let patience_ends = cx.now().plus_millis(TAKE_DOWN_PATIENCE_MS);
@@ -130,7 +131,7 @@ pub(crate) async fn delete_project_deployments(cx: Ctx) -> Result<Response, Depl
             reachable &= hand_over(&cx, &db, row.id).await? != Handover::Unreachable;
         }
         let out_of_patience = !reachable || cx.host().now() >= patience_ends;
-        if out_of_patience && cx.flag("force") {
+        if out_of_patience && force {
             let rows = deployment_list_of_project(&db, project).await?;
             db.transaction(async |tx| {
                 for row in &rows {

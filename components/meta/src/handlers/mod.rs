@@ -1,4 +1,5 @@
 //! Handlers.
 
 pub(crate) mod health;
+pub(crate) mod openapi;
 pub(crate) mod tick;

@@ -64,7 +64,7 @@ fn filter(cx: &Ctx) -> Result<AuditFilter, Error> {
 }
 
 async fn page(cx: &Ctx, db: &Db, filter: &AuditFilter) -> Result<Response, ProjectsError> {
-    let limit = cx.paging()?.limit();
+    let limit = cx.limit()?;
     let cursor = TimeCursor::from_query(cx)?;
     // One more than is shown tells whether there is more.
     let mut rows = audit_before(db, filter, cursor, limit + 1).await?;

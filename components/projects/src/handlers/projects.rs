@@ -224,12 +224,13 @@ fn changed_data(current: Project, change: ProjectChange) -> (ProjectData, Vec<&'
 /// `DELETE /projects/{id}`, `?force=true`: first its deployments, then the project.
 pub(crate) async fn delete_project(cx: Ctx, caller: Caller) -> Result<Response, ProjectsError> {
     let id = cx.parameter("id", "project", ProjectId::parse)?;
+    let force = cx.flag("force")?;
     let db = platform::open(&cx).await?;
     project_for(&db, &caller, id, ProjectRole::Owner).await?;
     // Before anything is taken down; and once more below, where it counts.
     cx.check_if_match(&shown(&db, &caller, id).await?)?;
     if store::project_has_deployments(&db, id).await? {
-        take_down_deployments(&cx, id).await?;
+        take_down_deployments(&cx, id, force).await?;
     }
     db.transaction(async |tx| {
         let project = project_for(tx, &caller, id, ProjectRole::Owner).await?;
@@ -248,8 +249,8 @@ pub(crate) async fn delete_project(cx: Ctx, caller: Caller) -> Result<Response, 
 }
 
 /// Asks `deploy` to take everything down. With force it need not wait for the target to confirm.
-async fn take_down_deployments(cx: &Ctx, id: ProjectId) -> Result<(), ProjectsError> {
-    let force = if cx.flag("force") { "?force=true" } else { "" };
+async fn take_down_deployments(cx: &Ctx, id: ProjectId, force: bool) -> Result<(), ProjectsError> {
+    let force = if force { "?force=true" } else { "" };
     let path = format!("/internal/projects/{id}{force}");
     let answer = cx
         .call_component("deploy", Method::DELETE, &path, None::<&()>)

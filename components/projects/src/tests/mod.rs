@@ -11,7 +11,7 @@ use nokube_guest::testing::{TestAnswer, TestApp};
 use serde_json::{Value, json};
 
 fn app() -> TestApp {
-    TestApp::new(&crate::COMPONENT)
+    TestApp::new(&crate::COMPONENT).described_by(&crate::contract::contract())
 }
 
 fn alice(app: &TestApp) -> String {
