@@ -1,12 +1,11 @@
 //! What each route promises, beside its row in the table: for the API's document and for tests.
 
 use nokube_api::health::Health;
-use nokube_api::projects::{AuditPage, Project};
+use nokube_api::projects::{AuditPage, Member, Project, PutMemberRequest};
 use nokube_api::requests::projects::{CreateProjectRequest, UpdateProjectRequest};
 use nokube_contract::{Contract, Kind, Operation};
 
 pub(crate) fn contract() -> Contract {
-    let limit = Kind::Number(1, 100);
     Contract::new()
         .route(
             "get_projects_health",
@@ -58,22 +57,81 @@ pub(crate) fn contract() -> Contract {
                 .needs_role()
                 .problem("deployments-remain"),
         )
+        .and(members())
+        .and(history())
+}
+
+fn members() -> Contract {
+    Contract::new()
+        .route(
+            "list_members",
+            Operation::new("Who works on a project")
+                .path("id", Kind::Id)
+                .paged::<Member>(),
+        )
+        .route(
+            "get_member",
+            Operation::new("A member of a project")
+                .path("id", Kind::Id)
+                .path("username", Kind::Text(32))
+                .resource::<Member>(200),
+        )
+        .route(
+            "put_member",
+            Operation::new("Adds somebody to a project, or changes the role")
+                .path("id", Kind::Id)
+                .path("username", Kind::Any)
+                .body::<PutMemberRequest>()
+                .resource::<Member>(200)
+                .resource::<Member>(201)
+                .location()
+                .if_match()
+                .needs_role()
+                .problem("owner-needed")
+                .problem("too-many-members"),
+        )
+        .route(
+            "delete_member",
+            Operation::new("Removes somebody from a project; everybody may leave")
+                .path("id", Kind::Id)
+                .path("username", Kind::Text(32))
+                .no_content()
+                .if_match()
+                .needs_role()
+                .problem("owner-needed"),
+        )
+}
+
+fn history() -> Contract {
+    let filtered = |operation: Operation| {
+        operation
+            .query(
+                "action",
+                Kind::Text(64),
+                "Only this action, such as `member.add`.",
+            )
+            .query("from", Kind::Time, "Only what was done then or later.")
+            .query("to", Kind::Time, "Only what was done before.")
+            .query("limit", Kind::Number(1, 100), "Entries of one answer.")
+            .cursor()
+            .answer::<AuditPage>(200)
+    };
+    Contract::new()
         .route(
             "list_project_activity",
-            Operation::new("What was done in a project, newest first")
-                .path("id", Kind::Id)
-                .query("limit", limit, "Entries of one answer.")
-                .cursor()
-                .answer::<AuditPage>(200),
+            filtered(
+                Operation::new("What was done in a project, newest first").path("id", Kind::Id),
+            ),
         )
         .route(
             "list_audit",
-            Operation::new("What the caller did; for administrators, what anyone did")
-                .query("project_id", Kind::Id, "What was done in this project.")
-                .query("limit", limit, "Entries of one answer.")
-                .cursor()
-                .answer::<AuditPage>(200)
-                .names_something(),
+            filtered(
+                Operation::new("What the caller did; for administrators, what anyone did").query(
+                    "project_id",
+                    Kind::Id,
+                    "What was done in this project.",
+                ),
+            ),
         )
 }
 

@@ -34,19 +34,25 @@ pub struct Project {
 
 /// A member of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Member {
     /// Who.
     pub username: String,
     /// As what: `viewer`, `developer` or `owner`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["viewer", "developer", "owner"])))]
     pub role: String,
     /// Since when; RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub added_at: String,
 }
 
 /// The body of `PUT /projects/{id}/members/{username}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct PutMemberRequest {
     /// `viewer`, `developer` or `owner`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["viewer", "developer", "owner"])))]
     pub role: String,
 }
 

@@ -22,9 +22,10 @@ pub(crate) async fn list_project_activity(
         project: Some(id),
         ..filter(&cx)?
     };
+    let place = Place::of(&cx)?;
     let db = platform::open(&cx).await?;
     project_for(&db, &caller, id, ProjectRole::Viewer).await?;
-    page(&cx, &db, &filter).await
+    page(&db, &filter, &place).await
 }
 
 /// `GET /audit?project_id=&action=&from=&to=&cursor=`: what the caller did, also in projects the caller has left; for
@@ -35,8 +36,9 @@ pub(crate) async fn list_audit(cx: Ctx, caller: Caller) -> Result<Response, Proj
         project: cx.query_as("project_id", ProjectId::parse)?,
         ..filter(&cx)?
     };
+    let place = Place::of(&cx)?;
     let db = platform::open(&cx).await?;
-    page(&cx, &db, &filter).await
+    page(&db, &filter, &place).await
 }
 
 /// What both lists filter by.
@@ -63,12 +65,25 @@ fn filter(cx: &Ctx) -> Result<AuditFilter, Error> {
     })
 }
 
-async fn page(cx: &Ctx, db: &Db, filter: &AuditFilter) -> Result<Response, ProjectsError> {
-    let limit = cx.limit()?;
-    let cursor = TimeCursor::from_query(cx)?;
+/// Where to read on, and how far.
+struct Place {
+    cursor: Option<TimeCursor>,
+    limit: u64,
+}
+
+impl Place {
+    fn of(cx: &Ctx) -> Result<Self, Error> {
+        Ok(Self {
+            cursor: TimeCursor::from_query(cx)?,
+            limit: cx.limit()?,
+        })
+    }
+}
+
+async fn page(db: &Db, filter: &AuditFilter, place: &Place) -> Result<Response, ProjectsError> {
     // One more than is shown tells whether there is more.
-    let mut rows = audit_before(db, filter, cursor, limit + 1).await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut rows = audit_before(db, filter, place.cursor, place.limit + 1).await?;
+    let shown = usize::try_from(place.limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;
     rows.truncate(shown);
     let cursor = rows.last().filter(|_| has_more).map(|last| {

@@ -36,4 +36,7 @@ pub struct UpdateProjectRequest {
     /// A branch or tag as Git has them, when a build does not say.
     #[schemars(length(min = 1, max = 255))]
     pub branch: Option<String>,
+    /// The caller's own name: an owner takes the project over, and its addresses carry that name.
+    #[schemars(length(min = 2, max = 32), extend("type" = "string"))]
+    pub owner: Option<String>,
 }
