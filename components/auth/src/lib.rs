@@ -11,6 +11,7 @@ mod handlers;
 mod limits;
 mod password;
 mod store;
+mod throttle;
 mod tokens;
 
 #[cfg(test)]

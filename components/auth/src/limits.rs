@@ -1,20 +1,17 @@
-//! How often credentials may be tried: per account and per address, in fixed windows.
+//! What one address may do in a fixed window, and the headers that say how much is left.
 //!
-//! An attempt is counted before the password is looked at, in one statement, so that attempts at the
-//! same time can't slip through together; a successful one takes its account's count back. What an
-//! address over its limit sends is counted for that address only, so that it can neither lock
-//! accounts nor fill the database.
+//! What an address over its limit sends is counted for that address only, so that it can neither
+//! slow accounts down (`throttle`) nor fill the database.
 
-use nokube_guest::db::{Db, DbError, Tx};
+use nokube_domain::Timestamp;
+use nokube_guest::db::Db;
 use nokube_guest::{Ctx, Problem, Response};
-
-use sha2::{Digest as _, Sha256};
 
 use crate::error::AuthError;
 use crate::store::attempts;
 
 /// 15 minutes.
-const WINDOW_MS: i64 = 15 * 60 * 1_000;
+pub(crate) const WINDOW_MS: i64 = 15 * 60 * 1_000;
 
 /// One thing that is counted.
 pub(crate) struct Limit {
@@ -29,21 +26,11 @@ pub(crate) struct Standing {
     name: &'static str,
     quota: u64,
     left: u64,
-    /// Seconds until the window ends.
+    /// Seconds until more is left.
     pub(crate) reset_seconds: u64,
 }
 
 impl Limit {
-    /// Failed sign-ins of one account. `account` is what was typed, whether it exists or not.
-    pub(crate) fn login_of_account(cx: &Ctx, account: &str) -> Result<Self, AuthError> {
-        Ok(Self {
-            name: "account",
-            // Hashed: strangers choose the text and its length.
-            bucket: format!("login:account:{}", hex(&Sha256::digest(account))),
-            quota: cx.number_variable("login_limit_per_account", 10)?,
-        })
-    }
-
     /// Sign-ins from one address.
     pub(crate) fn login_from_address(cx: &Ctx) -> Result<Self, AuthError> {
         Ok(Self {
@@ -70,11 +57,6 @@ impl Limit {
             quota: 10,
         }
     }
-
-    /// Takes a count back.
-    pub(crate) async fn give_back(&self, tx: &Tx) -> Result<(), DbError> {
-        attempts::attempts_forget(tx, &self.bucket).await
-    }
 }
 
 /// Counts an attempt against each limit in turn, in one transaction, up to the first that refuses it.
@@ -97,13 +79,8 @@ pub(crate) async fn take(cx: &Ctx, db: &Db, limits: &[&Limit]) -> Result<Vec<Sta
     let mut standings = Vec::new();
     for (limit, count) in limits.iter().zip(counts) {
         let ends = count.window_start_ms.plus_millis(WINDOW_MS);
-        let reset_ms = ends.millis().saturating_sub(cx.now().millis()).max(0);
-        let standing = Standing {
-            name: limit.name,
-            quota: limit.quota,
-            left: limit.quota.saturating_sub(count.count),
-            reset_seconds: u64::try_from(reset_ms).unwrap_or(0).div_ceil(1_000),
-        };
+        let left = limit.quota.saturating_sub(count.count);
+        let standing = Standing::new(limit.name, limit.quota, left, cx.now(), ends);
         if count.count > limit.quota {
             return Err(AuthError::TooManyAttempts(standing));
         }
@@ -113,6 +90,23 @@ pub(crate) async fn take(cx: &Ctx, db: &Db, limits: &[&Limit]) -> Result<Vec<Sta
 }
 
 impl Standing {
+    /// `until`: when more is left again.
+    pub(crate) fn new(
+        name: &'static str,
+        quota: u64,
+        left: u64,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Self {
+        let reset_ms = until.millis().saturating_sub(now.millis()).max(0);
+        Self {
+            name,
+            quota,
+            left,
+            reset_seconds: u64::try_from(reset_ms).unwrap_or(0).div_ceil(1_000),
+        }
+    }
+
     /// draft-ietf-httpapi-ratelimit-headers.
     fn headers(&self) -> [(&'static str, String); 2] {
         let (name, window) = (self.name, WINDOW_MS / 1_000);
@@ -145,12 +139,12 @@ impl Standing {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An IPv6 client owns at least a /64, so its addresses count as one.
-fn address(cx: &Ctx) -> String {
+pub(crate) fn address(cx: &Ctx) -> String {
     match cx.client_address() {
         None => "unknown".to_owned(),
         Some(std::net::IpAddr::V4(v4)) => v4.to_string(),

@@ -9,14 +9,16 @@ use serde_json::json;
 use super::register::acting;
 use super::user_shown;
 use crate::error::AuthError;
-use crate::limits::{self, Limit};
+use crate::limits;
 use crate::password::Password;
 use crate::store;
 use crate::store::sessions::{
     NewSession, RefreshRow, refresh_token_find, refresh_token_insert, refresh_token_use,
     session_insert, session_is_live, session_revoke, sessions_revoke_all,
 };
+use crate::store::throttles::address_remember;
 use crate::store::users::{UserRow, user_by_id, user_credentials};
+use crate::throttle::LoginAttempt;
 use crate::tokens::{self, RefreshToken};
 
 /// Longer ones are cut: they are for people to recognise a session by.
@@ -31,11 +33,9 @@ struct Login {
 pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
     let login = parse_login(cx.fields().await?)?;
     let db = store::open(&cx).await?;
-    let account_limit = Limit::login_of_account(&cx, &login.account)?;
-    let from_address = Limit::login_from_address(&cx)?;
-    let standings = limits::take(&cx, &db, &[&from_address, &account_limit]).await?;
+    let attempt = LoginAttempt::begin(&cx, &db, &login.account).await?;
     let Some(id) = check_password(&db, &login).await? else {
-        return Err(AuthError::WrongCredentials(standings));
+        return Err(AuthError::WrongCredentials(attempt.standings));
     };
     let refresh = RefreshToken::generate(&cx);
     let (user, session_id) = db
@@ -43,7 +43,7 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
             let user = user_by_id(tx, id).await?;
             let user = user.ok_or(AuthError::WrongCredentials(Vec::new()))?;
             let session_id = begin_session(&cx, tx, id, &refresh).await?;
-            account_limit.give_back(tx).await?;
+            attempt.succeed(&cx, tx).await?;
             write_login(&cx, tx, &user, &session_id).await?;
             Ok::<_, AuthError>((user, session_id))
         })
@@ -52,7 +52,8 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
     let user = user_shown(user);
     // The account's attempts are forgotten; the address's stay.
     let answer = Response::ok(&SignedIn { user, tokens });
-    Ok(standings
+    Ok(attempt
+        .standings
         .iter()
         .take(1)
         .fold(answer, |answer, standing| standing.on_response(answer)))
@@ -107,6 +108,9 @@ pub(crate) async fn begin_session(
     };
     session_insert(tx, &session, cx.now()).await?;
     refresh_token_insert(tx, &id, &refresh.hash, cx.now()).await?;
+    if cx.client_address().is_some() {
+        address_remember(tx, user_id, &limits::address(cx), cx.now()).await?;
+    }
     Ok(id)
 }
 

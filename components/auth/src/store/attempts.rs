@@ -40,10 +40,3 @@ pub(crate) async fn attempt_count(
     )
     .await
 }
-
-/// Forgets a bucket's attempts.
-pub(crate) async fn attempts_forget(tx: &Tx, bucket: &str) -> Result<(), DbError> {
-    tx.execute("DELETE FROM attempts WHERE bucket = ?1", params![bucket])
-        .await?;
-    Ok(())
-}

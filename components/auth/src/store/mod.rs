@@ -3,16 +3,24 @@
 pub(crate) mod attempts;
 pub(crate) mod sessions;
 pub(crate) mod setup;
+pub(crate) mod throttles;
 pub(crate) mod users;
 
 use nokube_guest::Ctx;
 use nokube_guest::db::{Db, DbError, Migration, migrate};
 
-static MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "accounts",
-    sql: include_str!("0001_accounts.sql"),
-}];
+static MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "accounts",
+        sql: include_str!("0001_accounts.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "throttles",
+        sql: include_str!("0003_throttles.sql"),
+    },
+];
 
 /// Opens the database with its schema up to date.
 pub(crate) async fn open(cx: &Ctx) -> Result<Db, DbError> {

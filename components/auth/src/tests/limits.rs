@@ -21,8 +21,8 @@ fn failures_of_one_account_are_limited_and_forgotten_in_time() {
     }
     let refused = login(&app, "alice", PASSWORD);
     assert_eq!(refused.expect(429)["type"], "/problems/too-many-attempts");
-    assert_eq!(refused.headers.get("retry-after"), Some("900"));
-    app.advance_ms(15 * 60 * 1_000);
+    assert_eq!(refused.headers.get("retry-after"), Some("30"));
+    app.advance_ms(30_000);
     assert_eq!(login(&app, "alice", PASSWORD).status, 200);
 }
 
@@ -60,9 +60,9 @@ fn an_address_over_its_limit_neither_locks_accounts_nor_fills_the_database() {
     }
     let rows = app.sql(
         "auth",
-        "SELECT count(*), max(length(bucket)) < 100 FROM attempts WHERE bucket LIKE 'login:%'",
+        "SELECT count(*), max(length(bucket)) < 110 FROM throttles",
     );
-    // The address itself, and the account of the one attempt that it had.
+    // The account of the one attempt that it had, from there and from everywhere.
     assert_eq!(rows[0][0], nokube_guest::db::Value::Integer(2));
     assert_eq!(rows[0][1], nokube_guest::db::Value::Integer(1));
     app.set("login_limit_per_address", "1000");

@@ -1,6 +1,7 @@
 //! The component from request to answer, natively.
 
 mod accounts;
+mod brute_force;
 mod limits;
 mod routes;
 mod sessions;

@@ -1,0 +1,262 @@
+//! Failed attempts whose delays grow.
+//!
+//! Three things are counted at a sign-in, all in the database, so that every instance counts the same:
+//!
+//! 1. its address, over all accounts, in a fixed window (`limits`);
+//! 2. the pair of account and address: a few mistakes are free, after that each costs twice the delay
+//!    of the one before;
+//! 3. the account over all addresses: many more are free, and the delay stays short. An address the
+//!    account signed in from before neither counts here nor waits: a stranger who tries passwords can
+//!    keep nobody out of where they usually are.
+//!
+//! An attempt is counted before the password is looked at, in the transaction that looks whether it
+//! may be, so that attempts at the same time can't slip through together; success takes it back. What
+//! is refused is not counted here: waiting is enough.
+
+use nokube_domain::{Timestamp, UserId};
+use nokube_guest::Ctx;
+use nokube_guest::db::{Db, DbError, Tx};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::AuthError;
+use crate::limits::{self, Limit, Standing};
+use crate::store::throttles::{
+    ThrottleRow, address_is_known, throttle_find, throttle_forget, throttle_give_back,
+    throttle_put, throttles_expire,
+};
+
+/// Mistakes that cost nothing are forgotten 15 minutes after the last.
+const FREE_MEMORY_MS: i64 = limits::WINDOW_MS;
+/// Delays stop growing a day after the last attempt: then all begins anew.
+const MEMORY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// How one kind of bucket is throttled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    name: &'static str,
+    /// Attempts before the first delay.
+    quota: u64,
+    first_delay_ms: i64,
+    max_delay_ms: i64,
+}
+
+/// A bucket under its rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Throttle {
+    rule: Rule,
+    bucket: String,
+}
+
+/// A sign-in that may look at the password.
+pub(crate) struct LoginAttempt {
+    pair: Throttle,
+    /// Nothing for a known address.
+    everywhere: Option<Throttle>,
+    /// What the answer says: the address, then the account.
+    pub(crate) standings: Vec<Standing>,
+}
+
+impl Rule {
+    /// 30 s, 1, 2, 4, 8, 15, 15 … minutes: about a hundred a day from one address.
+    fn of_pair(cx: &Ctx) -> Result<Self, AuthError> {
+        Ok(Self {
+            name: "account",
+            quota: cx.number_variable("login_limit_per_account", 10)?.max(1),
+            first_delay_ms: 30_000,
+            max_delay_ms: 15 * 60 * 1_000,
+        })
+    }
+
+    /// 1 s doubling to a minute: 1440 a day from all strangers together.
+    fn everywhere(cx: &Ctx) -> Result<Self, AuthError> {
+        let quota = cx.number_variable("login_limit_everywhere", 100)?;
+        Ok(Self {
+            name: "everywhere",
+            quota: quota.max(1),
+            first_delay_ms: 1_000,
+            max_delay_ms: 60_000,
+        })
+    }
+
+    /// What a caller who has the password, or a session, must know besides. 30 s to an hour.
+    pub(crate) const SECOND_SECRET: Self = Self {
+        name: "account",
+        quota: 5,
+        first_delay_ms: 30_000,
+        max_delay_ms: 60 * 60 * 1_000,
+    };
+
+    /// The bucket with one attempt more, or the time it opens again.
+    fn count(&self, row: Option<ThrottleRow>, now: Timestamp) -> Result<ThrottleRow, Timestamp> {
+        let row = row.filter(|row| row.forget_at_ms > now);
+        if let Some(closed) = row.as_ref().filter(|row| row.open_at_ms > now) {
+            return Err(closed.open_at_ms);
+        }
+        let failures = row.map_or(0, |row| row.failures).saturating_add(1);
+        let (delay_ms, memory_ms) = match failures.checked_sub(self.quota) {
+            None => (0, FREE_MEMORY_MS),
+            Some(doublings) => (self.delay_ms(doublings), MEMORY_MS),
+        };
+        Ok(ThrottleRow {
+            failures,
+            open_at_ms: now.plus_millis(delay_ms),
+            forget_at_ms: now.plus_millis(memory_ms),
+        })
+    }
+
+    fn delay_ms(&self, doublings: u64) -> i64 {
+        let factor = u32::try_from(doublings)
+            .ok()
+            .and_then(|doublings| 1_i64.checked_shl(doublings).filter(|factor| *factor > 0))
+            .unwrap_or(i64::MAX);
+        self.first_delay_ms
+            .saturating_mul(factor)
+            .min(self.max_delay_ms)
+    }
+
+    fn standing(&self, row: &ThrottleRow, now: Timestamp) -> Standing {
+        let left = self.quota.saturating_sub(row.failures);
+        let until = if left == 0 {
+            row.open_at_ms
+        } else {
+            row.forget_at_ms
+        };
+        Standing::new(self.name, self.quota, left, now, until)
+    }
+
+    fn closed(&self, open_at: Timestamp, now: Timestamp) -> Standing {
+        Standing::new(self.name, self.quota, 0, now, open_at)
+    }
+}
+
+impl Throttle {
+    /// What a user proves beside the password or the session: a code, the password once more.
+    pub(crate) fn second_secret(user: UserId) -> Self {
+        Self {
+            rule: Rule::SECOND_SECRET,
+            bucket: format!("second:user:{user}"),
+        }
+    }
+
+    /// Counts an attempt in a transaction of its own.
+    pub(crate) async fn take(&self, cx: &Ctx, db: &Db) -> Result<Standing, AuthError> {
+        let now = cx.now();
+        db.transaction(async |tx| {
+            throttles_expire(tx, now).await?;
+            let row = throttle_find(tx, &self.bucket).await?;
+            let row = self
+                .rule
+                .count(row, now)
+                .map_err(|open_at| AuthError::TooManyAttempts(self.rule.closed(open_at, now)))?;
+            throttle_put(tx, &self.bucket, &row).await?;
+            Ok(self.rule.standing(&row, now))
+        })
+        .await
+    }
+
+    /// Forgets its failures.
+    pub(crate) async fn forget(&self, tx: &Tx) -> Result<(), DbError> {
+        throttle_forget(tx, &self.bucket).await
+    }
+}
+
+impl LoginAttempt {
+    /// Counts a sign-in. `account` is what was typed, whether it exists or not.
+    pub(crate) async fn begin(cx: &Ctx, db: &Db, account: &str) -> Result<Self, AuthError> {
+        let now = cx.now();
+        // An address over its limit is counted for that address only: it fills no other table.
+        let mut standings = limits::take(cx, db, &[&Limit::login_from_address(cx)?]).await?;
+        let address = limits::address(cx);
+        // Hashed: strangers choose the text and its length.
+        let name = limits::hex(&Sha256::digest(account));
+        let pair = Throttle {
+            rule: Rule::of_pair(cx)?,
+            bucket: format!("login:pair:{name}:{address}"),
+        };
+        let everywhere = Throttle {
+            rule: Rule::everywhere(cx)?,
+            bucket: format!("login:everywhere:{name}"),
+        };
+        let (row, is_known) = db
+            .transaction(async |tx| {
+                throttles_expire(tx, now).await?;
+                let refused = |throttle: &Throttle, open_at: Timestamp| {
+                    AuthError::TooManyAttempts(throttle.rule.closed(open_at, now))
+                };
+                let is_known = address_is_known(tx, account, &address, now).await?;
+                let present = throttle_find(tx, &pair.bucket).await?;
+                let row = (pair.rule.count(present, now)).map_err(|at| refused(&pair, at))?;
+                if !is_known {
+                    let present = throttle_find(tx, &everywhere.bucket).await?;
+                    let counted = everywhere.rule.count(present, now);
+                    let counted = counted.map_err(|at| refused(&everywhere, at))?;
+                    throttle_put(tx, &everywhere.bucket, &counted).await?;
+                }
+                throttle_put(tx, &pair.bucket, &row).await?;
+                Ok::<_, AuthError>((row, is_known))
+            })
+            .await?;
+        standings.push(pair.rule.standing(&row, now));
+        Ok(Self {
+            pair,
+            everywhere: (!is_known).then_some(everywhere),
+            standings,
+        })
+    }
+
+    /// The password was right: this pair's failures are forgotten. Those of other addresses stay, or
+    /// whoever tries there would be as free as before.
+    pub(crate) async fn succeed(&self, cx: &Ctx, tx: &Tx) -> Result<(), DbError> {
+        self.pair.forget(tx).await?;
+        match &self.everywhere {
+            Some(everywhere) => throttle_give_back(tx, &everywhere.bucket, cx.now()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: Rule = Rule {
+        name: "account",
+        quota: 3,
+        first_delay_ms: 1_000,
+        max_delay_ms: 5_000,
+    };
+
+    #[test]
+    fn delays_begin_after_the_quota_double_and_stay_bounded() {
+        let mut now = Timestamp::from_millis(1_800_000_000_000);
+        let mut row = None;
+        for delay_ms in [0, 0, 1_000, 2_000, 4_000, 5_000, 5_000] {
+            let counted = RULE.count(row, now).unwrap();
+            assert_eq!(counted.open_at_ms, now.plus_millis(delay_ms));
+            if delay_ms > 0 {
+                let early = RULE.count(Some(counted.clone()), now.plus_millis(delay_ms - 1));
+                assert_eq!(early, Err(counted.open_at_ms));
+            }
+            now = now.plus_millis(delay_ms);
+            row = Some(counted);
+        }
+    }
+
+    #[test]
+    fn an_old_row_is_as_good_as_none() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let old = ThrottleRow {
+            failures: 1_000,
+            open_at_ms: now.plus_millis(60_000),
+            forget_at_ms: now,
+        };
+        assert_eq!(RULE.count(Some(old), now).unwrap().failures, 1);
+    }
+
+    #[test]
+    fn no_number_of_failures_overflows() {
+        for doublings in [62, 63, 64, 65, 1 << 40, u64::MAX] {
+            assert_eq!(RULE.delay_ms(doublings), 5_000);
+        }
+    }
+}
