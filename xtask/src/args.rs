@@ -32,6 +32,9 @@ enum Command {
         /// Where the platform keeps its state; `data` in the checkout by default
         #[arg(long, env = "NOKUBE_DATA_DIR")]
         data_dir: Option<PathBuf>,
+        /// Makes a new signing key; tokens of the old one are good until their end
+        #[arg(long)]
+        rotate: bool,
     },
     /// Builds everything and runs every test, or those whose name contains a filter
     Test {
@@ -90,7 +93,7 @@ impl Arguments {
             Command::Up(arguments) => up::run(&layout, &arguments),
             Command::Build => build::run(&layout),
             Command::Toolchain { again } => toolchain::run(&layout, again),
-            Command::Keys { data_dir } => keys::run(&layout, data_dir.as_deref()),
+            Command::Keys { data_dir, rotate } => keys::run(&layout, data_dir.as_deref(), rotate),
             Command::Test {
                 filters,
                 everything,

@@ -9,18 +9,22 @@ use crate::report::{note, step};
 use crate::{build, process};
 
 /// Has `nokube` make the keys (it is the only program that knows them), then says how to use them.
-pub(crate) fn run(layout: &Layout, data_dir: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) fn run(layout: &Layout, data_dir: Option<&Path>, rotate: bool) -> anyhow::Result<()> {
     build::native(layout)?;
     // A folder that was named is meant from where the user is, not from the checkout.
     let data_dir = match data_dir {
         Some(path) => std::path::absolute(path).context("finding the data folder")?,
         None => PathBuf::from("data"),
     };
-    step("making keys where they are missing");
+    step(match rotate {
+        true => "making a new signing key",
+        false => "making keys where they are missing",
+    });
     process::run(
         process::command(layout.program("nokube"))
             .current_dir(&layout.root)
             .arg("keys")
+            .args(rotate.then_some("rotate"))
             .arg("--data-dir")
             .arg(&data_dir),
     )?;

@@ -26,7 +26,11 @@ pub(crate) fn contract() -> Contract {
                 .answer::<SignedIn>(201)
                 .location()
                 .problem("setup-code-refused")
+                .problem("registration-closed")
+                .problem("invitation-required")
+                .problem("invitation-refused")
                 .problem("taken")
+                .problem("too-many-sign-ins")
                 .limited(),
         )
         .route(
@@ -38,6 +42,9 @@ pub(crate) fn contract() -> Contract {
                 .body::<LoginRequest>()
                 .answer::<SignedIn>(200)
                 .problem("wrong-credentials")
+                .problem("second-factor-required")
+                .problem("wrong-second-factor")
+                .problem("too-many-sign-ins")
                 .limited(),
         )
         .route(
@@ -81,6 +88,7 @@ pub(crate) fn contract() -> Contract {
                 .query("ids", Kind::Any, "Ids, separated by commas.")
                 .answer::<UserNames>(200),
         )
+        .and(crate::guarding::contract())
 }
 
 #[test]

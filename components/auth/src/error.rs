@@ -18,6 +18,24 @@ pub(crate) enum AuthError {
     RefreshRefused,
     #[error("the setup code is wrong or spent")]
     SetupCodeRefused,
+    #[error("a second factor is required")]
+    SecondFactorRequired,
+    #[error("the second factor is wrong or was used")]
+    WrongSecondFactor(Standing),
+    #[error("the second factor is on")]
+    SecondFactorIsOn,
+    #[error("no second factor was begun")]
+    SecondFactorNotBegun,
+    #[error("nobody may register")]
+    RegistrationClosed,
+    #[error("registering takes an invitation")]
+    InvitationRequired,
+    #[error("the invitation is unknown, used, expired or somebody else's")]
+    InvitationRefused,
+    #[error("there are {0} open invitations")]
+    TooManyInvitations(u64),
+    #[error("too many passwords are being hashed")]
+    TooManyHashes,
     #[error("the {0} is taken")]
     Taken(&'static str),
     #[error("hashing a password failed: {0}")]
@@ -64,6 +82,44 @@ impl From<AuthError> for Problem {
                     "The setup code is wrong, or an administrator registered with it before.",
                 )
             }
+            AuthError::SecondFactorRequired => {
+                Self::new(401, "second-factor-required", "Second factor required")
+                    .detail("Send totp_code, or one of your recovery codes as recovery_code.")
+                    .header("www-authenticate", r#"Bearer realm="nokube""#)
+            }
+            AuthError::WrongSecondFactor(standing) => standing.on_problem(
+                Self::new(401, "wrong-second-factor", "Wrong second factor")
+                    .detail("The code is wrong, or was used before. Wait for the next one.")
+                    .header("www-authenticate", r#"Bearer realm="nokube""#),
+            ),
+            AuthError::SecondFactorIsOn => {
+                Self::new(409, "second-factor-on", "Second factor is on")
+                    .detail("The second factor is on already. Take it away first.")
+            }
+            AuthError::SecondFactorNotBegun => {
+                Self::new(409, "second-factor-not-begun", "No second factor")
+                    .detail("There is no second factor to confirm or to take away.")
+            }
+            AuthError::RegistrationClosed => {
+                Self::new(403, "registration-closed", "Registration is closed")
+                    .detail("Nobody can register here. Ask an administrator.")
+            }
+            AuthError::InvitationRequired => {
+                Self::new(403, "invitation-required", "Invitation required")
+                    .detail("Registering takes the invitation_code that an administrator gave you.")
+            }
+            AuthError::InvitationRefused => {
+                Self::new(403, "invitation-refused", "Invitation refused")
+                    .detail("The invitation is unknown, used, expired or for another address.")
+            }
+            AuthError::TooManyInvitations(limit) => {
+                Self::new(409, "too-many-invitations", "Too many invitations").detail(format!(
+                    "At most {limit} invitations may be open at a time. Withdraw some."
+                ))
+            }
+            AuthError::TooManyHashes => Self::new(429, "too-many-sign-ins", "Too many sign-ins")
+                .detail("Too many people sign in at the same time. Try again shortly.")
+                .header("retry-after", "2"),
             AuthError::Taken(what) => Self::new(409, "taken", "Already taken")
                 .detail(format!("Another account has this {what}.")),
             AuthError::Hashing(_) | AuthError::Signing(_) => Self::internal(&error),

@@ -4,15 +4,22 @@
 //! Everyone else verifies its tokens without asking. Later: personal API tokens, a list of sessions,
 //! administration of users.
 
+mod admission;
+mod common;
 #[cfg(test)]
 mod contract;
 mod error;
+#[cfg(test)]
+mod guarding;
 mod handlers;
+mod hashing;
 mod limits;
 mod password;
+mod second_factor;
 mod store;
 mod throttle;
 mod tokens;
+mod totp;
 
 #[cfg(test)]
 mod tests;
@@ -40,10 +47,38 @@ static ROUTES: &[Route] = nokube_guest::routes! {
         GET "/api/v1/auth/me" => handlers::me::get_me;
         PATCH "/api/v1/auth/me" => handlers::me::update_me;
     }
+    user {
+        GET "/api/v1/auth/totp" => handlers::totp::get_totp;
+        POST "/api/v1/auth/totp" => handlers::totp::begin_totp;
+        POST "/api/v1/auth/totp/confirm" => handlers::totp::confirm_totp;
+        DELETE "/api/v1/auth/totp" => handlers::totp::delete_totp;
+    }
+    admin {
+        POST "/api/v1/auth/invitations" => handlers::invitations::create_invitation;
+        GET "/api/v1/auth/invitations" => handlers::invitations::list_invitations;
+        GET "/api/v1/auth/invitations/:id" => handlers::invitations::get_invitation;
+        DELETE "/api/v1/auth/invitations/:id" => handlers::invitations::delete_invitation;
+    }
     system {
         GET "/internal/setup" => handlers::internal::get_setup_state;
         GET "/internal/users" => handlers::internal::list_user_names;
     }
+};
+
+/// What `nokube admin` does on the machine itself, in a program of its own: it reads the database's file,
+/// so it may do everything already, and asks this code to do it right. The component that is served has
+/// none of these routes.
+pub static MACHINE: Component = Component {
+    name: "auth",
+    routes: nokube_guest::routes! {
+        system {
+            POST "/machine/reset-password" => handlers::machine::reset_password;
+            POST "/machine/make-admin" => handlers::machine::make_admin;
+            POST "/machine/close-account" => handlers::machine::close_account;
+            POST "/machine/open-account" => handlers::machine::open_account;
+            POST "/machine/invitations" => handlers::machine::invite;
+        }
+    },
 };
 
 #[cfg(target_family = "wasm")]

@@ -57,6 +57,15 @@ impl Limit {
             quota: 10,
         }
     }
+
+    /// Wrong invitation codes from one address, likewise.
+    pub(crate) fn invitation_from_address(cx: &Ctx) -> Self {
+        Self {
+            name: "invitation",
+            bucket: format!("invitation:address:{}", address(cx)),
+            quota: 20,
+        }
+    }
 }
 
 /// Counts an attempt against each limit in turn, in one transaction, up to the first that refuses it.

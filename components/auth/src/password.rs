@@ -8,6 +8,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use nokube_domain::Invalid;
 use zeroize::Zeroizing;
 
+use crate::common::is_listed;
 use crate::error::AuthError;
 
 const MIN_CHARS: usize = 8;
@@ -86,7 +87,7 @@ fn argon2() -> Result<Argon2<'static>, AuthError> {
 /// On the list, or one character or a short pattern over and over, or a run of the alphabet or the digits.
 fn is_common(text: &str) -> bool {
     let lower = text.to_lowercase();
-    if COMMON.lines().any(|common| common == lower) {
+    if is_listed(COMMON, &lower) {
         return true;
     }
     let chars: Vec<char> = lower.chars().collect();

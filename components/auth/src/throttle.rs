@@ -204,6 +204,19 @@ impl LoginAttempt {
         })
     }
 
+    /// The password was not looked at.
+    pub(crate) async fn withdraw(&self, cx: &Ctx, db: &Db) -> Result<(), AuthError> {
+        db.transaction(async |tx| {
+            let now = cx.clock();
+            throttle_give_back(tx, &self.pair.bucket, now).await?;
+            if let Some(everywhere) = &self.everywhere {
+                throttle_give_back(tx, &everywhere.bucket, now).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// The password was right: this pair's failures are forgotten. Those of other addresses stay, or
     /// whoever tries there would be as free as before.
     pub(crate) async fn succeed(&self, cx: &Ctx, tx: &Tx) -> Result<(), DbError> {

@@ -115,3 +115,68 @@ pub struct UserName {
     /// The name.
     pub username: String,
 }
+
+/// An invitation to register, without its code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Invitation {
+    /// A UUID.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "uuid")))]
+    pub id: String,
+    /// The address it is for; for anyone when null.
+    pub email: Option<String>,
+    /// `open`, `used` or `expired`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["open", "used", "expired"])))]
+    pub status: String,
+    /// The administrator who made it; null when that account is gone, or it was made on the machine itself.
+    pub created_by: Option<i64>,
+    /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub created_at: String,
+    /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub expires_at: String,
+    /// The account that was made with it.
+    pub used_by: Option<i64>,
+    /// RFC 3339 UTC.
+    pub used_at: Option<String>,
+}
+
+/// The answer to `POST /auth/invitations`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NewInvitation {
+    /// The invitation.
+    #[serde(flatten)]
+    pub invitation: Invitation,
+    /// For `invitation_code` of `POST /auth/register`. Shown this once.
+    pub code: String,
+}
+
+/// `GET /auth/totp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TotpState {
+    /// A sign-in takes a code.
+    pub enabled: bool,
+    /// Recovery codes that were not used.
+    pub recovery_codes_left: u64,
+}
+
+/// The answer to `POST /auth/totp`: for an authenticator program. Shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TotpBegun {
+    /// Base 32 (RFC 4648).
+    pub secret: String,
+    /// The same as `otpauth://` URI, to be shown as a QR code.
+    pub uri: String,
+}
+
+/// The answer to `POST /auth/totp/confirm`. Shown this once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RecoveryCodes {
+    /// Each good for one sign-in without the device.
+    pub recovery_codes: Vec<String>,
+}

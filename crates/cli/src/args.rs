@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::admin::{self, AdminArgs};
 use crate::backup::{self, BackupArgs, RestoreArgs};
 use crate::client::{self, args::ClientCommand};
 use crate::platform;
@@ -35,6 +36,8 @@ enum Command {
     Backup(BackupArgs),
     /// Make a data folder of a backup.
     Restore(RestoreArgs),
+    /// Mend accounts on the machine itself, whether the platform runs or not.
+    Admin(AdminArgs),
     /// Compile a WebAssembly component to native code.
     #[command(hide = true)]
     Compile(CompileArgs),
@@ -274,8 +277,23 @@ pub(crate) struct RunnerArgs {
 #[derive(Debug, Args)]
 pub(crate) struct KeysArgs {
     /// The data folder the keys are for.
-    #[arg(long, default_value = "./data", env = "NOKUBE_DATA_DIR")]
+    #[arg(long, default_value = "./data", env = "NOKUBE_DATA_DIR", global = true)]
     pub(crate) data_dir: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Option<KeysCommand>,
+}
+
+/// What to do with keys that are there.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a new key for signing access tokens. The platform takes it at its next start; tokens of the
+    /// old key are good until their end.
+    Rotate {
+        /// How long tokens of the old key may be good for; 0 when it was stolen. The platform has to be
+        /// started again a quarter of an hour before.
+        #[arg(long, value_name = "MINUTES", default_value_t = 60, value_parser = clap::value_parser!(u32).range(..=10_080))]
+        keep: u32,
+    },
 }
 
 /// `nokube compile`.
@@ -339,6 +357,7 @@ impl Cli {
             Command::Keys(args) => platform::keys::run(&args, json),
             Command::Backup(args) => backup::run_backup(&args, json),
             Command::Restore(args) => backup::run_restore(&args, json),
+            Command::Admin(args) => admin::run(&args, json),
             Command::Compile(args) => return platform::compile::run_child(&args),
             Command::Tenants(args) => platform::tenants::process::run(&args),
             Command::SandboxInit { args } => return platform::runner::run_sandbox_init(&args),

@@ -370,6 +370,17 @@ impl Ctx {
         }
     }
 
+    /// The time now, which moves on while [`Ctx::now`] stays that of the request's arrival.
+    #[must_use]
+    pub fn clock(&self) -> Timestamp {
+        self.host.now()
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, millis: u64) {
+        self.host.sleep(millis).await;
+    }
+
     /// Writes one line to the log, with the request id.
     pub fn log(&self, level: &str, message: &str) {
         let line = serde_json::json!({

@@ -35,9 +35,12 @@ mod git_rules;
 mod health;
 pub mod host;
 mod idempotency;
+#[cfg(all(feature = "native", not(target_family = "wasm")))]
+pub mod native;
 mod page;
 pub mod platform;
 mod problem;
+mod public_keys;
 mod response;
 mod routes;
 #[cfg(target_family = "wasm")]
@@ -61,6 +64,7 @@ pub use health::health;
 pub use idempotency::once;
 pub use page::Paging;
 pub use problem::Problem;
+pub use public_keys::{PublicKey, public_keys};
 pub use response::{BodyStream, Response};
 pub use routes::{Access, Component, Route};
 #[cfg(target_family = "wasm")]

@@ -6,8 +6,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::algorithms::{Ed25519PublicKey, EdDSAPublicKeyLike};
 use jwt_simple::common::VerificationOptions;
 use jwt_simple::prelude::{Duration, HashSet, UnixTimeStamp};
@@ -49,8 +47,7 @@ thread_local! {
 
 /// The caller a token stands for.
 ///
-/// `public_keys` is the variable of that name: raw keys as base64url, separated by commas, the
-/// issuing one first; the others are those that were retired less than a token's life ago.
+/// `public_keys` is the variable `jwt_public_keys` ([`crate::public_keys`]).
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] for every token that is not ours and current; [`Error::Configuration`].
@@ -97,17 +94,17 @@ fn verify_signature(token: &str, public_keys: &str, now: Timestamp) -> Result<Ca
         artificial_time: Some(UnixTimeStamp::from_secs(now_seconds)),
         ..VerificationOptions::default()
     };
-    for key in public_keys.split(',').map(str::trim) {
-        let key = URL_SAFE_NO_PAD
-            .decode(key)
-            .ok()
-            .and_then(|raw| Ed25519PublicKey::from_bytes(&raw).ok())
-            .ok_or(Error::Configuration("jwt_public_keys"))?;
+    for known in crate::public_keys(public_keys, now)? {
+        let key = Ed25519PublicKey::from_bytes(&known.raw)
+            .map_err(|_| Error::Configuration("jwt_public_keys"))?;
         // The algorithm is the key's own; what the token's header says only has to agree.
         let Ok(claims) = key.verify_token::<AccessClaims>(token, Some(options.clone())) else {
             continue;
         };
         let expires_at = claims.expires_at.ok_or_else(refused)?.as_secs();
+        let expires_at = i64::try_from(expires_at).map_err(|_| refused())?;
+        // It is remembered no longer than its key is believed.
+        let expires_at = (known.until_seconds).map_or(expires_at, |until| expires_at.min(until));
         let subject = claims.subject.as_deref().unwrap_or_default();
         return Ok(Caller {
             id: UserId::parse(subject).map_err(|_| refused())?,
@@ -118,7 +115,7 @@ fn verify_signature(token: &str, public_keys: &str, now: Timestamp) -> Result<Ca
                 .custom
                 .scope
                 .map(|scope| scope.split_whitespace().map(str::to_owned).collect()),
-            expires_at_seconds: i64::try_from(expires_at).map_err(|_| refused())?,
+            expires_at_seconds: expires_at,
         });
     }
     Err(refused())
@@ -127,6 +124,8 @@ fn verify_signature(token: &str, public_keys: &str, now: Timestamp) -> Result<Ca
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike};
     use jwt_simple::claims::Claims;
 
@@ -186,8 +185,12 @@ mod tests {
     fn a_retired_key_still_verifies_and_a_withdrawn_one_does_not() {
         let (old, new) = (Ed25519KeyPair::generate(), Ed25519KeyPair::generate());
         let token = issue(&old, AUDIENCE, NOW);
-        let both = format!("{},{}", public(&new), public(&old));
-        assert!(verify(&token, &both, NOW).is_ok());
+        let until = NOW.plus_millis(60_000);
+        let both = format!("{},{}@{}", public(&new), public(&old), until.seconds());
+        for _ in 0..2 {
+            assert!(verify(&token, &both, NOW).is_ok());
+        }
+        assert!(verify(&token, &both, until).is_err());
         assert!(verify(&token, &public(&new), NOW).is_err());
     }
 }

@@ -11,6 +11,7 @@ mod hello;
 mod idle;
 mod interfaces;
 mod load;
+mod login;
 mod platform;
 mod process;
 mod server;
@@ -72,6 +73,8 @@ enum Part {
     Cold,
     /// The whole platform: calls, a release, memory.
     Platform,
+    /// Signing in: what time tells, and what a crowd costs others.
+    Login,
     /// Many deployed applications that nobody asks.
     Idle,
     /// A second `cargo xtask up`.
@@ -124,6 +127,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Part::Platform) {
         platform::measure(&mut report, options).await?;
+    }
+    if wanted(Part::Login) {
+        login::measure(&mut report, options).await?;
     }
     if wanted(Part::Idle) {
         idle::measure(&mut report, options).await?;

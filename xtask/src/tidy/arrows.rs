@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nokube-domain",
             "nokube-engine",
             "nokube-faults",
+            "nokube-guest",
             "nokube-keys",
             "nokube-runner",
             "nokube-sidecar",

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nokube_api::auth::{JsonWebKey, JsonWebKeySet};
-use nokube_guest::{Ctx, Error, Response};
+use nokube_guest::{Ctx, Response};
 
 use crate::error::AuthError;
 use crate::tokens::key_id;
@@ -12,10 +12,7 @@ use crate::tokens::key_id;
 pub(crate) async fn get_jwks(cx: Ctx) -> Result<Response, AuthError> {
     let variable = cx.required_variable("jwt_public_keys")?;
     let mut keys = Vec::new();
-    for key in variable.split(',').map(str::trim) {
-        let raw = URL_SAFE_NO_PAD
-            .decode(key)
-            .map_err(|_| Error::Configuration("jwt_public_keys"))?;
+    for nokube_guest::PublicKey { raw, .. } in nokube_guest::public_keys(&variable, cx.now())? {
         keys.push(JsonWebKey {
             kty: "OKP".to_owned(),
             crv: "Ed25519".to_owned(),

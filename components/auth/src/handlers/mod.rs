@@ -2,10 +2,13 @@
 
 pub(crate) mod health;
 pub(crate) mod internal;
+pub(crate) mod invitations;
 pub(crate) mod keys;
+pub(crate) mod machine;
 pub(crate) mod me;
 pub(crate) mod register;
 pub(crate) mod sessions;
+pub(crate) mod totp;
 
 use nokube_api::auth::User;
 

@@ -5,16 +5,17 @@ use nokube_domain::{Email, UserRole, Username};
 use nokube_guest::db::{Db, DbError, Tx};
 use nokube_guest::{Audit, Caller, Ctx, Error, Fields, Response};
 use serde_json::json;
-use subtle::ConstantTimeEq as _;
 
 use super::sessions::begin_session;
 use super::user_shown;
+use crate::admission::Admission;
 use crate::error::AuthError;
 use crate::limits::{self, Limit};
 use crate::password::Password;
+use crate::store::registrations::{registration_claim, registration_release};
 use crate::store::setup::setup_finish;
-use crate::store::users::{NewUser, UserRow, user_insert, username_is_taken};
-use crate::{store, tokens};
+use crate::store::users::{NewUser, UserRow, email_is_taken, user_insert, username_is_taken};
+use crate::{hashing, store, tokens};
 
 /// Names made from addresses get a number while they are taken; a hundred of the same is enough.
 const NAME_ATTEMPTS: u32 = 100;
@@ -24,24 +25,30 @@ struct Registration {
     email: Option<Email>,
     password: Password,
     setup_code: Option<String>,
+    invitation_code: Option<String>,
 }
 
 /// `POST /auth/register`.
 pub(crate) async fn register_user(mut cx: Ctx) -> Result<Response, AuthError> {
-    let request = parse(cx.fields().await?)?;
+    let mut request = parse(cx.fields().await?)?;
     let db = store::open(&cx).await?;
     let standings = limits::take(&cx, &db, &[&Limit::register_from_address(&cx)?]).await?;
-    let role = role_for(&cx, &db, request.setup_code.as_deref()).await?;
-    // Slow on purpose, and outside the transaction: nobody else waits for it.
-    let password_hash = request.password.hash(cx.random())?;
-    let refresh = tokens::RefreshToken::generate(&cx);
-    let (user, session_id) = db
-        .transaction(async |tx| {
-            let user = insert_user(&cx, tx, &request, role, &password_hash).await?;
-            let session_id = begin_session(&cx, tx, user.id, &refresh).await?;
-            Ok::<_, AuthError>((user, session_id))
-        })
-        .await?;
+    let admission = Admission::of(
+        &cx,
+        &db,
+        request.setup_code.as_deref(),
+        request.invitation_code.as_deref(),
+        request.email.as_ref(),
+    )
+    .await?;
+    request.email = request.email.or_else(|| admission.email());
+    let claims = claim(&cx, &db, &request).await?;
+    let made = make_account(&cx, &db, &request, &admission, &claims).await;
+    if made.is_err() {
+        // What is not given back ends by itself: the first error is the one to tell.
+        let _ = release(&db, &claims).await;
+    }
+    let (user, session_id, refresh) = made?;
     let tokens = tokens::issue(&cx, &user, &session_id, refresh)?;
     let user = user_shown(user);
     let answer = Response::json(201, &SignedIn { user, tokens }).location("/api/v1/auth/me");
@@ -56,6 +63,7 @@ fn parse(mut fields: Fields) -> Result<Registration, AuthError> {
     let email = fields.optional_text("email", Email::parse);
     let password = fields.text("password", Password::parse_new);
     let setup_code = fields.optional("setup_code", Ok::<String, String>);
+    let invitation_code = fields.optional("invitation_code", Ok::<String, String>);
     if nothing_given {
         fields.fault("username", "is required, or an email");
     }
@@ -71,6 +79,7 @@ fn parse(mut fields: Fields) -> Result<Registration, AuthError> {
             email,
             password: password?,
             setup_code,
+            invitation_code,
         })
     })?;
     if registration.username.is_none() && registration.email.is_none() {
@@ -80,18 +89,73 @@ fn parse(mut fields: Fields) -> Result<Registration, AuthError> {
     Ok(registration)
 }
 
-/// Administrator with the setup code, user without one. A wrong code is not a registration without one.
-async fn role_for(cx: &Ctx, db: &Db, given: Option<&str>) -> Result<UserRole, AuthError> {
-    let Some(given) = given else {
-        return Ok(UserRole::User);
-    };
-    limits::take(cx, db, &[&Limit::setup_from_address(cx)]).await?;
-    let expected = cx.variable("setup_code").unwrap_or_default();
-    let same = bool::from(given.trim().as_bytes().ct_eq(expected.as_bytes()));
-    if expected.is_empty() || !same || store::setup::setup_is_done(db).await? {
-        return Err(AuthError::SetupCodeRefused);
-    }
-    Ok(UserRole::Admin)
+/// Claims the name and the address, so that of many who want the same one hashes and all others learn
+/// at once that it is taken.
+async fn claim(cx: &Ctx, db: &Db, request: &Registration) -> Result<Vec<String>, AuthError> {
+    let username = request.username.as_ref();
+    let email = request.email.as_ref();
+    let claims: Vec<(&'static str, String)> = [
+        username.map(|name| ("username", format!("username:{}", name.as_str()))),
+        email.map(|email| ("email", format!("email:{}", email.as_str()))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    db.transaction(async |tx| {
+        if let Some(name) = username
+            && username_is_taken(tx, name).await?
+        {
+            return Err(AuthError::Taken("username"));
+        }
+        if let Some(email) = email
+            && email_is_taken(tx, email).await?
+        {
+            return Err(AuthError::Taken("email"));
+        }
+        for (what, claim) in &claims {
+            if !registration_claim(tx, claim, cx.clock()).await? {
+                return Err(AuthError::Taken(what));
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(claims.into_iter().map(|(_, claim)| claim).collect())
+}
+
+async fn release(db: &Db, claims: &[String]) -> Result<(), AuthError> {
+    db.transaction(async |tx| {
+        for claim in claims {
+            registration_release(tx, claim).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Hashes the password, then makes the account and its first session.
+async fn make_account(
+    cx: &Ctx,
+    db: &Db,
+    request: &Registration,
+    admission: &Admission,
+    claims: &[String],
+) -> Result<(UserRow, String, tokens::RefreshToken), AuthError> {
+    // Slow on purpose, and outside the transaction: nobody else waits for it.
+    let password_hash = hashing::hash(cx, db, &request.password).await?;
+    let refresh = tokens::RefreshToken::generate(cx);
+    let (user, session_id) = db
+        .transaction(async |tx| {
+            let user = insert_user(cx, tx, request, admission.role, &password_hash).await?;
+            admission.spend(cx, tx, user.id).await?;
+            for claim in claims {
+                registration_release(tx, claim).await?;
+            }
+            let session_id = begin_session(cx, tx, user.id, &refresh).await?;
+            Ok::<_, AuthError>((user, session_id))
+        })
+        .await?;
+    Ok((user, session_id, refresh))
 }
 
 async fn insert_user(

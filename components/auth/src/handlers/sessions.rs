@@ -9,8 +9,10 @@ use serde_json::json;
 use super::register::acting;
 use super::user_shown;
 use crate::error::AuthError;
+use crate::hashing;
 use crate::limits;
 use crate::password::Password;
+use crate::second_factor::{self, Given};
 use crate::store;
 use crate::store::sessions::{
     NewSession, RefreshRow, refresh_token_find, refresh_token_insert, refresh_token_use,
@@ -27,6 +29,7 @@ const USER_AGENT_CHARS: usize = 200;
 struct Login {
     account: String,
     password: Password,
+    second: Option<Given>,
 }
 
 /// `POST /auth/login`.
@@ -34,16 +37,23 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
     let login = parse_login(cx.fields().await?)?;
     let db = store::open(&cx).await?;
     let attempt = LoginAttempt::begin(&cx, &db, &login.account).await?;
-    let Some(id) = check_password(&db, &login).await? else {
+    let checked = check_password(&cx, &db, &login).await;
+    if matches!(checked, Err(AuthError::TooManyHashes)) {
+        attempt.withdraw(&cx, &db).await?;
+    }
+    let Some(id) = checked? else {
         return Err(AuthError::WrongCredentials(attempt.standings));
     };
+    // The password was right: failures before it are forgotten, whatever comes of the second factor.
+    db.transaction(async |tx| attempt.succeed(&cx, tx).await)
+        .await?;
+    second_factor::check(&cx, &db, id, login.second.as_ref()).await?;
     let refresh = RefreshToken::generate(&cx);
     let (user, session_id) = db
         .transaction(async |tx| {
             let user = user_by_id(tx, id).await?;
             let user = user.ok_or(AuthError::WrongCredentials(Vec::new()))?;
             let session_id = begin_session(&cx, tx, id, &refresh).await?;
-            attempt.succeed(&cx, tx).await?;
             write_login(&cx, tx, &user, &session_id).await?;
             Ok::<_, AuthError>((user, session_id))
         })
@@ -60,12 +70,12 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
 }
 
 /// The user, if there is one, it may sign in and this is its password. Takes the same time if not.
-async fn check_password(db: &Db, login: &Login) -> Result<Option<UserId>, AuthError> {
+async fn check_password(cx: &Ctx, db: &Db, login: &Login) -> Result<Option<UserId>, AuthError> {
     let credentials = user_credentials(db, &login.account)
         .await?
         .filter(|credentials| credentials.disabled_at_ms.is_none());
     let hash = credentials.as_ref().map(|row| row.password_hash.as_str());
-    let is_right = login.password.verify(hash)?;
+    let is_right = hashing::verify(cx, db, &login.password, hash).await?;
     Ok(credentials.filter(|_| is_right).map(|row| row.id))
 }
 
@@ -76,6 +86,9 @@ fn parse_login(mut fields: Fields) -> Result<Login, AuthError> {
     let email = fields.optional_text("email", as_typed);
     let username = fields.optional_text("username", as_typed);
     let password = fields.text("password", Password::parse_given);
+    let as_given = |text: &str| Ok::<_, String>(text.to_owned());
+    let totp_code = fields.optional_text("totp_code", as_given);
+    let recovery_code = fields.optional_text("recovery_code", as_given);
     if nothing_given {
         fields.fault("username", "is required, or an email");
     }
@@ -84,6 +97,7 @@ fn parse_login(mut fields: Fields) -> Result<Login, AuthError> {
         Some(Login {
             account: account.unwrap_or_default(),
             password: password?,
+            second: Given::of(totp_code, recovery_code),
         })
     })?)
 }

@@ -1,9 +1,14 @@
 //! The database `auth`. SQL is here and nowhere else.
 
 pub(crate) mod attempts;
+pub(crate) mod hash_turns;
+pub(crate) mod invitations;
+pub(crate) mod machine;
+pub(crate) mod registrations;
 pub(crate) mod sessions;
 pub(crate) mod setup;
 pub(crate) mod throttles;
+pub(crate) mod totp;
 pub(crate) mod users;
 
 use nokube_guest::Ctx;
@@ -19,6 +24,21 @@ static MIGRATIONS: &[Migration] = &[
         version: 3,
         name: "throttles",
         sql: include_str!("0003_throttles.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "invitations",
+        sql: include_str!("0004_invitations.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "hash turns",
+        sql: include_str!("0005_hash_turns.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "totp",
+        sql: include_str!("0006_totp.sql"),
     },
 ];
 

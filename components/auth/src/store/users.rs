@@ -65,6 +65,17 @@ pub(crate) async fn username_is_taken(db: &Db, username: &Username) -> Result<bo
     Ok(row.is_some())
 }
 
+/// Whether an address is taken.
+pub(crate) async fn email_is_taken(db: &Db, email: &Email) -> Result<bool, DbError> {
+    let row: Option<(i64,)> = db
+        .query_optional(
+            "SELECT 1 FROM users WHERE email = ?1",
+            params![email.as_str()],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
 /// The credentials of the account with this name or address.
 pub(crate) async fn user_credentials(
     db: &Db,
@@ -76,6 +87,17 @@ pub(crate) async fn user_credentials(
         params![account],
     )
     .await
+}
+
+/// The password hash of an account that is not disabled.
+pub(crate) async fn user_password_hash(db: &Db, id: UserId) -> Result<Option<String>, DbError> {
+    let row: Option<(String,)> = db
+        .query_optional(
+            "SELECT password_hash FROM users WHERE id = ?1 AND disabled_at_ms IS NULL",
+            params![id],
+        )
+        .await?;
+    Ok(row.map(|(hash,)| hash))
 }
 
 /// An account that is not disabled.

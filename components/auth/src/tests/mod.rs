@@ -2,10 +2,14 @@
 
 mod accounts;
 mod brute_force;
+mod hashing;
+mod invitations;
 mod limits;
+mod rotation;
 mod routes;
 mod sessions;
 mod strangers;
+mod totp;
 
 use nokube_guest::testing::{TestAnswer, TestApp};
 use serde_json::{Value, json};

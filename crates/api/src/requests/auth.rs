@@ -28,6 +28,8 @@ pub struct RegisterRequest {
     pub password: String,
     /// What the first start printed: makes the account an administrator's.
     pub setup_code: Option<String>,
+    /// Of an administrator's invitation, where registering takes one.
+    pub invitation_code: Option<String>,
 }
 
 /// `POST /auth/login`: one of `username` and `email` at least.
@@ -42,6 +44,10 @@ pub struct LoginRequest {
     /// Its password.
     #[schemars(length(max = 1024), extend("format" = "password"))]
     pub password: String,
+    /// Where the account has a second factor: the six digits that the program shows.
+    pub totp_code: Option<String>,
+    /// Or a recovery code.
+    pub recovery_code: Option<String>,
 }
 
 /// `POST /auth/refresh`.
@@ -59,4 +65,38 @@ pub struct UpdateMeRequest {
     /// The new address; `null` removes it.
     #[schemars(length(max = 254), regex(pattern = EMAIL))]
     pub email: Option<String>,
+}
+
+/// `POST /auth/invitations`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateInvitationRequest {
+    /// Only somebody with this address may use it.
+    #[schemars(length(max = 254), regex(pattern = EMAIL))]
+    pub email: Option<String>,
+    /// A week by default.
+    #[schemars(range(min = 1, max = 720))]
+    pub expires_in_hours: Option<u32>,
+}
+
+/// `POST /auth/totp/confirm`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmTotpRequest {
+    /// The six digits that the program shows.
+    pub code: String,
+}
+
+/// `DELETE /auth/totp`: with one of the two codes.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["code"] }, { "required": ["recovery_code"] }]))]
+pub struct DeleteTotpRequest {
+    /// The present password.
+    #[schemars(length(max = 1024), extend("format" = "password"))]
+    pub password: String,
+    /// The six digits that the program shows.
+    pub code: Option<String>,
+    /// Or a recovery code.
+    pub recovery_code: Option<String>,
 }

@@ -5,9 +5,9 @@ use std::io::{IsTerminal as _, Read as _};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use super::args::{LoginArgs, RegisterArgs};
+use super::args::{InviteArgs, LoginArgs, RegisterArgs};
 use super::credentials::CredentialsFile;
-use super::http::ApiClient;
+use super::http::{ApiClient, ApiError};
 use super::output::Output;
 
 /// Creates an account and signs in with it.
@@ -21,6 +21,9 @@ pub(crate) async fn register(args: &RegisterArgs, output: Output) -> anyhow::Res
     if let Some(code) = &args.setup_code {
         body["setup_code"] = code.as_str().into();
     }
+    if let Some(code) = &args.invitation_code {
+        body["invitation_code"] = code.as_str().into();
+    }
     let answer = client.post("/auth/register", &body).await?;
     client.keep_session(&answer)?;
     signed_in(&client, &answer, output);
@@ -32,7 +35,17 @@ pub(crate) async fn login(args: &LoginArgs, output: Output) -> anyhow::Result<()
     let mut client = ApiClient::anonymous(&args.url)?;
     let mut body = identity(&args.username);
     body["password"] = password(args, false)?.into();
-    let answer = client.post("/auth/login", &body).await?;
+    if let Some(code) = &args.code {
+        add_code(&mut body, "totp_code", code);
+    }
+    let answer = match client.post("/auth/login", &body).await {
+        Err(error) if args.code.is_none() && needs_second_factor(&error) => {
+            let code = second_factor(None)?;
+            add_code(&mut body, "totp_code", &code);
+            client.post("/auth/login", &body).await?
+        }
+        other => other?,
+    };
     client.keep_session(&answer)?;
     signed_in(&client, &answer, output);
     Ok(())
@@ -61,6 +74,53 @@ pub(crate) async fn whoami(client: &mut ApiClient, output: Output) -> anyhow::Re
     Ok(())
 }
 
+/// Invites somebody to register.
+pub(crate) async fn invite(
+    client: &mut ApiClient,
+    args: &InviteArgs,
+    output: Output,
+) -> anyhow::Result<()> {
+    let body = json!({ "email": args.email, "expires_in_hours": args.hours });
+    let made = client.post("/auth/invitations", &body).await?;
+    let text = |name: &str| made[name].as_str().unwrap_or_default().to_owned();
+    output.result(
+        &made,
+        &format!(
+            "Good until {}, shown this once:\n{}\nnokube register --url {} --invitation-code … --username …",
+            text("expires_at"),
+            text("code"),
+            client.url()
+        ),
+    );
+    Ok(())
+}
+
+fn needs_second_factor(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<ApiError>()
+        .and_then(ApiError::problem)
+        .is_some_and(|problem| problem["type"] == "/problems/second-factor-required")
+}
+
+/// Six digits are a program's code (`name`), everything else is a recovery code.
+pub(super) fn add_code(body: &mut Value, name: &str, code: &str) {
+    let code = code.trim();
+    let is_recovery = code.chars().filter(char::is_ascii_alphanumeric).count() > 6;
+    let field = if is_recovery { "recovery_code" } else { name };
+    body[field] = code.into();
+}
+
+/// A code that was given, or that a person types.
+pub(super) fn second_factor(given: Option<&str>) -> anyhow::Result<String> {
+    if let Some(code) = given {
+        return Ok(code.to_owned());
+    }
+    if !std::io::stdin().is_terminal() {
+        bail!("the account has a second factor: use --code");
+    }
+    Ok(rpassword::prompt_password("Code (or a recovery code): ")?)
+}
+
 fn identity(name: &str) -> Value {
     if name.contains('@') {
         json!({ "email": name })
@@ -78,7 +138,11 @@ fn signed_in(client: &ApiClient, answer: &Value, output: Output) {
 }
 
 fn password(args: &LoginArgs, twice: bool) -> anyhow::Result<String> {
-    if args.password_stdin {
+    read_password(args.password_stdin, twice)
+}
+
+pub(super) fn read_password(from_stdin: bool, twice: bool) -> anyhow::Result<String> {
+    if from_stdin {
         let mut text = String::new();
         std::io::stdin()
             .read_to_string(&mut text)

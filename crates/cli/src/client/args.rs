@@ -18,6 +18,11 @@ pub(crate) enum ClientCommand {
     Logout,
     /// Show who is signed in, and where.
     Whoami,
+    /// Turn the second factor of your account on or off.
+    #[command(subcommand)]
+    Totp(TotpCommand),
+    /// Invite somebody to register (administrators).
+    Invite(InviteArgs),
     /// Create, list, take over and delete projects.
     #[command(subcommand)]
     Project(ProjectCommand),
@@ -52,6 +57,40 @@ pub(crate) struct LoginArgs {
     /// Read the password from standard input. Without it `NOKUBE_PASSWORD` is used, or it is asked for.
     #[arg(long)]
     pub(crate) password_stdin: bool,
+    /// The code of your second factor, or a recovery code. Without it you are asked when it is needed.
+    #[arg(long, env = "NOKUBE_TOTP_CODE", hide_env_values = true)]
+    pub(crate) code: Option<String>,
+}
+
+/// The second factor.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TotpCommand {
+    /// Set it up with an authenticator program, and print recovery codes.
+    Enable {
+        /// The program's code; asked for without it.
+        #[arg(long)]
+        code: Option<String>,
+    },
+    /// Take it away.
+    Disable {
+        /// The program's code, or a recovery code; asked for without it.
+        #[arg(long)]
+        code: Option<String>,
+        /// Read the password from standard input. Without it `NOKUBE_PASSWORD` is used, or it is asked for.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+}
+
+/// `nokube invite`.
+#[derive(Debug, Args)]
+pub(crate) struct InviteArgs {
+    /// Only somebody with this address may use it.
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// How long it is good for; a week by default.
+    #[arg(long, value_name = "HOURS")]
+    pub(crate) hours: Option<u32>,
 }
 
 /// A new account.
@@ -62,6 +101,9 @@ pub(crate) struct RegisterArgs {
     /// E-mail address.
     #[arg(long)]
     pub(crate) email: Option<String>,
+    /// The code of an administrator's invitation, where one is needed.
+    #[arg(long, env = "NOKUBE_INVITATION_CODE", hide_env_values = true)]
+    pub(crate) invitation_code: Option<String>,
     /// The code that the platform printed at its first start; makes this account its administrator.
     #[arg(long, env = "NOKUBE_SETUP_CODE", hide_env_values = true)]
     pub(crate) setup_code: Option<String>,

@@ -133,6 +133,11 @@ impl ApiClient {
         self.send(Method::DELETE, path, None).await
     }
 
+    /// `DELETE path` with a JSON body.
+    pub(crate) async fn delete_with(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::DELETE, path, Some(body)).await
+    }
+
     /// Every page of a list.
     pub(crate) async fn list(&mut self, path: &str) -> anyhow::Result<Vec<Value>> {
         let separator = if path.contains('?') { '&' } else { '?' };

@@ -13,9 +13,10 @@ mod deployment;
 mod follow;
 mod http;
 mod member;
-mod output;
+pub(crate) mod output;
 mod project;
 mod resolve;
+mod totp;
 
 use args::ClientCommand;
 use http::ApiClient;
@@ -32,6 +33,12 @@ pub(crate) async fn run(command: ClientCommand, json: bool) -> anyhow::Result<()
         ClientCommand::Login(args) => account::login(&args, output).await,
         ClientCommand::Logout => account::logout(output).await,
         ClientCommand::Whoami => account::whoami(&mut ApiClient::signed_in()?, output).await,
+        ClientCommand::Totp(command) => {
+            totp::run(&mut ApiClient::signed_in()?, &command, output).await
+        }
+        ClientCommand::Invite(args) => {
+            account::invite(&mut ApiClient::signed_in()?, &args, output).await
+        }
         ClientCommand::Project(command) => {
             project::run(&mut ApiClient::signed_in()?, command, output).await
         }

@@ -1,7 +1,7 @@
 //! `nokube keys`: the platform's secrets, made once and kept in a file that only its user can read.
 //!
 //! The file is lines `SPIN_VARIABLE_<NAME>=<value>`, which both this program and a shell before
-//! `spin up` can read. What is there is never replaced; what is missing is added.
+//! `spin up` can read. What is there is never replaced, except by `nokube keys rotate`; what is missing is added.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +15,10 @@ use ed25519_dalek::SigningKey;
 use nokube_sidecar::durable::write_durably;
 use nokube_spinapp::variables::parse_dotenv;
 
-use super::data_dir;
-use crate::args::KeysArgs;
+use super::{data_dir, key_rotation};
+use crate::args::{KeysArgs, KeysCommand};
 
-const PREFIX: &str = "SPIN_VARIABLE_";
+pub(super) const PREFIX: &str = "SPIN_VARIABLE_";
 const KEY_BYTES: usize = 32;
 /// Crockford's base 32: no letters that look like digits.
 const CODE_LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -104,6 +104,7 @@ impl Keys {
         for name in [
             "jwt_private_key",
             "sealing_key",
+            "auth_sealing_key",
             "runner_token",
             "sidecar_token",
             "system_token",
@@ -126,18 +127,42 @@ impl Keys {
     }
 }
 
-/// `nokube keys`.
-#[expect(clippy::print_stdout, reason = "the command's answer")]
+/// `nokube keys`, `nokube keys rotate`.
 pub(crate) fn run(args: &KeysArgs, json: bool) -> anyhow::Result<()> {
     let data_dir = data_dir::prepare(&args.data_dir)?;
     Keys::ensure(&data_dir)?;
     let path = data_dir::keys_file(&data_dir);
-    if json {
-        println!("{}", serde_json::json!({ "keys_file": path }));
-    } else {
-        println!("The platform's keys are in {}", path.display());
+    match args.command {
+        None => say(
+            json,
+            &serde_json::json!({ "keys_file": path }),
+            &format!("The platform's keys are in {}", path.display()),
+        ),
+        Some(KeysCommand::Rotate { keep }) => {
+            let until = key_rotation::rotate(&path, keep, key_rotation::now_seconds()?)?;
+            say(
+                json,
+                &serde_json::json!({ "keys_file": path, "old_key_until": until }),
+                &format!(
+                    "The next start of the platform signs with a new key. Tokens of the old one are {}.",
+                    match until {
+                        Some(_) => format!("good for {keep} minutes at most"),
+                        None => "good for nothing from then on".to_owned(),
+                    }
+                ),
+            );
+        }
     }
     Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn say(json: bool, value: &serde_json::Value, words: &str) {
+    if json {
+        println!("{value}");
+    } else {
+        println!("{words}");
+    }
 }
 
 fn fill_with_randomness(bytes: &mut [u8]) -> anyhow::Result<()> {
@@ -145,14 +170,14 @@ fn fill_with_randomness(bytes: &mut [u8]) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))
 }
 
-fn random_key() -> anyhow::Result<String> {
+pub(super) fn random_key() -> anyhow::Result<String> {
     let mut bytes = [0_u8; KEY_BYTES];
     fill_with_randomness(&mut bytes)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// The public half of an Ed25519 key (RFC 8032): both are 32 bytes in base64url.
-fn public_key(private: &str) -> anyhow::Result<String> {
+pub(super) fn public_key(private: &str) -> anyhow::Result<String> {
     let seed: [u8; KEY_BYTES] = URL_SAFE_NO_PAD
         .decode(private)
         .ok()
@@ -162,15 +187,26 @@ fn public_key(private: &str) -> anyhow::Result<String> {
 }
 
 fn setup_code() -> anyhow::Result<String> {
-    let mut bytes = [0_u8; CODE_GROUPS * 4];
+    code(CODE_GROUPS)
+}
+
+/// A password that nobody guesses (100 bits) and somebody can type.
+pub(crate) fn generated_password() -> anyhow::Result<String> {
+    code(CODE_GROUPS + 1)
+}
+
+/// Groups of four letters.
+fn code(groups: usize) -> anyhow::Result<String> {
+    let mut bytes = vec![0_u8; groups * 4];
     fill_with_randomness(&mut bytes)?;
-    let letters: String = bytes
+    let letters: Vec<u8> = bytes
         .iter()
         // 256 is a multiple of 32, so each letter is as likely as another.
-        .map(|byte| char::from(CODE_LETTERS[usize::from(byte % 32)]))
+        .map(|byte| CODE_LETTERS[usize::from(byte % 32)])
         .collect();
-    let groups: Vec<&str> = (0..CODE_GROUPS)
-        .map(|group| &letters[group * 4..group * 4 + 4])
+    let groups: Vec<String> = letters
+        .chunks(4)
+        .map(|group| group.iter().map(|letter| char::from(*letter)).collect())
         .collect();
     Ok(groups.join("-"))
 }
@@ -192,7 +228,7 @@ mod tests {
         let second = Keys::ensure(dir.path()).unwrap();
         assert_eq!(first.variables(), second.variables());
         assert_eq!(Keys::read(&path).unwrap().variables(), first.variables());
-        assert_eq!(first.variables().len(), 7);
+        assert_eq!(first.variables().len(), 8);
         assert_eq!(first.get("setup_code").unwrap().len(), 19);
     }
 

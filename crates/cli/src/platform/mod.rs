@@ -16,6 +16,7 @@ pub(crate) mod compile;
 mod confine;
 mod data_dir;
 mod front;
+mod key_rotation;
 pub(crate) mod keys;
 mod local_target;
 mod machine;

@@ -186,7 +186,7 @@ impl Tx {
 
 /// What SQLite (sqlite3_errstr) and the system say when the disk is full, read-only or fails. It may go
 /// well once somebody has made room.
-#[cfg(any(target_family = "wasm", feature = "testing"))]
+#[cfg(any(target_family = "wasm", feature = "testing", feature = "native"))]
 const OF_THE_DISK: [&str; 7] = [
     "unable to open database",
     "database or disk is full",
@@ -198,7 +198,7 @@ const OF_THE_DISK: [&str; 7] = [
 ];
 
 /// Turns an engine's words into an error. All engines we run on pass on SQLite's own.
-#[cfg(any(target_family = "wasm", feature = "testing"))]
+#[cfg(any(target_family = "wasm", feature = "testing", feature = "native"))]
 pub(crate) fn classify(message: String, statement: &str) -> DbError {
     const UNIQUE: &str = "UNIQUE constraint failed: ";
     const STATEMENT_CHARS: usize = 200;

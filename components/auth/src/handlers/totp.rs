@@ -1,0 +1,158 @@
+//! The caller's second factor.
+
+use nokube_api::auth::{RecoveryCodes, TotpBegun, TotpState};
+use nokube_domain::UserId;
+use nokube_guest::db::{Db, Tx};
+use nokube_guest::{Audit, Caller, Ctx, Error, Response};
+use serde_json::json;
+
+use super::sessions::require_live;
+use crate::error::AuthError;
+use crate::password::Password;
+use crate::second_factor::{self, Given};
+use crate::store::totp as rows;
+use crate::store::users::user_password_hash;
+use crate::throttle::Throttle;
+use crate::{hashing, store, totp};
+
+/// `GET /auth/totp`.
+pub(crate) async fn get_totp(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let db = open(&cx, &caller).await?;
+    let row = rows::totp_find(&db, caller.id).await?;
+    Ok(Response::ok(&TotpState {
+        enabled: row.is_some_and(|row| row.confirmed_at_ms.is_some()),
+        recovery_codes_left: rows::recovery_codes_left(&db, caller.id).await?,
+    }))
+}
+
+/// `POST /auth/totp`: begins, or begins anew. Nothing changes for a sign-in before it is confirmed.
+pub(crate) async fn begin_totp(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let db = open(&cx, &caller).await?;
+    let secret = cx.random::<{ totp::SECRET_BYTES }>();
+    let sealed = second_factor::seal(&cx, caller.id, &secret)?;
+    db.transaction(async |tx| {
+        if !rows::totp_begin(tx, caller.id, &sealed, cx.now()).await? {
+            return Err(AuthError::SecondFactorIsOn);
+        }
+        write_audit(&cx, tx, &caller, "totp.begin").await
+    })
+    .await?;
+    let begun = TotpBegun {
+        secret: totp::base32(&secret),
+        uri: totp::key_uri(&caller.username, &secret),
+    };
+    Ok(Response::json(201, &begun))
+}
+
+/// `POST /auth/totp/confirm`: a code shows that the device has the secret. The only answer with the
+/// recovery codes.
+pub(crate) async fn confirm_totp(mut cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let mut fields = cx.fields().await?;
+    let code = fields.text("code", |text| Ok::<_, String>(text.to_owned()));
+    let code = fields.finish(|| code)?;
+    let db = open(&cx, &caller).await?;
+    let throttle = Throttle::second_secret(caller.id);
+    let standing = throttle.take(&cx, &db).await?;
+    let codes: Vec<String> = (0..totp::RECOVERY_CODES)
+        .map(|_| totp::recovery_code(cx.random()))
+        .collect();
+    let confirmed = db
+        .transaction(async |tx| {
+            let row = rows::totp_find(tx, caller.id).await?;
+            let row = row.ok_or(AuthError::SecondFactorNotBegun)?;
+            if row.confirmed_at_ms.is_some() {
+                return Err(AuthError::SecondFactorIsOn);
+            }
+            if !second_factor::uses(&cx, tx, caller.id, &row, &Given::Totp(code)).await? {
+                return Ok(false);
+            }
+            rows::totp_confirm(tx, caller.id, cx.now()).await?;
+            for code in &codes {
+                let hash = totp::hash_recovery_code(code);
+                rows::recovery_code_insert(tx, caller.id, &hash).await?;
+            }
+            throttle.forget(tx).await?;
+            write_audit(&cx, tx, &caller, "totp.enable").await?;
+            Ok(true)
+        })
+        .await?;
+    if !confirmed {
+        return Err(AuthError::WrongSecondFactor(standing));
+    }
+    Ok(Response::ok(&RecoveryCodes {
+        recovery_codes: codes,
+    }))
+}
+
+/// `DELETE /auth/totp`: takes the password and a code, so that a stolen session is not enough.
+pub(crate) async fn delete_totp(mut cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let mut fields = cx.fields().await?;
+    let password = fields.text("password", Password::parse_given);
+    let code = fields.optional_text("code", |text| Ok::<_, String>(text.to_owned()));
+    let recovery = fields.optional_text("recovery_code", |text| Ok::<_, String>(text.to_owned()));
+    if code.is_none() && recovery.is_none() {
+        fields.fault("code", "is required, or a recovery_code");
+    }
+    let given = Given::of(code, recovery);
+    let (password, given) = fields.finish(|| Some((password?, given?)))?;
+    let db = open(&cx, &caller).await?;
+    let throttle = Throttle::second_secret(caller.id);
+    let standing = throttle.take(&cx, &db).await?;
+    if !is_password_right(&cx, &db, caller.id, &password).await? {
+        return Err(AuthError::WrongCredentials(vec![standing]));
+    }
+    let removed = db
+        .transaction(async |tx| {
+            let row = rows::totp_find(tx, caller.id).await?;
+            let row = row.filter(|row| row.confirmed_at_ms.is_some());
+            let row = row.ok_or(AuthError::SecondFactorNotBegun)?;
+            if !second_factor::uses(&cx, tx, caller.id, &row, &given).await? {
+                return Ok::<_, AuthError>(false);
+            }
+            rows::totp_delete(tx, caller.id).await?;
+            throttle.forget(tx).await?;
+            write_audit(&cx, tx, &caller, "totp.disable").await?;
+            Ok(true)
+        })
+        .await?;
+    match removed {
+        true => Ok(Response::no_content()),
+        false => Err(AuthError::WrongSecondFactor(standing)),
+    }
+}
+
+/// The database, for a session of a person: a token made for a program has no business here.
+async fn open(cx: &Ctx, caller: &Caller) -> Result<Db, AuthError> {
+    if caller.scopes.is_some() {
+        return Err(Error::Forbidden("This needs a session, not an API token.").into());
+    }
+    let db = store::open(cx).await?;
+    require_live(&db, caller).await?;
+    Ok(db)
+}
+
+async fn is_password_right(
+    cx: &Ctx,
+    db: &Db,
+    user: UserId,
+    password: &Password,
+) -> Result<bool, AuthError> {
+    let hash = user_password_hash(db, user).await?;
+    hashing::verify(cx, db, password, hash.as_deref()).await
+}
+
+async fn write_audit(
+    cx: &Ctx,
+    tx: &Tx,
+    caller: &Caller,
+    action: &'static str,
+) -> Result<(), AuthError> {
+    let audit = Audit {
+        action,
+        target: format!("user:{}", caller.id),
+        project_id: None,
+        detail: json!({}),
+        actor: Some(caller),
+    };
+    Ok(audit.write(cx, tx).await?)
+}

@@ -1,0 +1,102 @@
+//! Turns at hashing: how many passwords are hashed at once, over all instances.
+//!
+//! A hash computes for tens of milliseconds and takes 19 MiB, on purpose. Without a bound a crowd that
+//! signs in takes every core, and every place the engine has for this component, from requests that
+//! take a hundredth of it. So few hash at once, some wait in the order they came, and who finds the
+//! queue full, or waits too long, is told to come back. The state is in the database, since instances
+//! share nothing else; a turn ends by itself when its instance dies.
+
+use nokube_guest::Ctx;
+use nokube_guest::db::Db;
+
+use crate::error::AuthError;
+use crate::password::Password;
+use crate::store::hash_turns::{
+    hash_turn_begin, hash_turn_end, hash_turn_has_come, hash_turn_insert, hash_turns_count,
+};
+
+/// A hundred times what a hash takes.
+const TURN_MS: i64 = 10_000;
+/// Sixteen turns of 130 ms are two seconds.
+const MAX_WAIT_MS: i64 = 3_000;
+/// Half the requests that the engine runs at once for a component (32): the rest stays for others.
+const MAX_WAITING: u64 = 16;
+/// A tenth of a hash.
+const POLL_MS: u64 = 10;
+
+/// Hashes a password that shall be kept, when it is its turn.
+pub(crate) async fn hash(cx: &Ctx, db: &Db, password: &Password) -> Result<String, AuthError> {
+    let salt = cx.random();
+    in_turn(cx, db, || password.hash(salt)).await
+}
+
+/// Whether a password is the one that was hashed, when it is its turn. Without a hash: no, after the
+/// same time.
+pub(crate) async fn verify(
+    cx: &Ctx,
+    db: &Db,
+    password: &Password,
+    hash: Option<&str>,
+) -> Result<bool, AuthError> {
+    in_turn(cx, db, || password.verify(hash)).await
+}
+
+/// Runs `work`, which hashes a password, when it is its turn.
+///
+/// # Errors
+/// [`AuthError::TooManyHashes`] when it does not come soon; what `work` says.
+async fn in_turn<T>(
+    cx: &Ctx,
+    db: &Db,
+    work: impl FnOnce() -> Result<T, AuthError>,
+) -> Result<T, AuthError> {
+    // One by default: on two cores it leaves the other alone, and two took no less time each.
+    let at_once = cx.number_variable("hashes_at_once", 1)?.max(1);
+    let (id, running) = db
+        .transaction(async |tx| {
+            let now = cx.clock();
+            let (running, waiting) = hash_turns_count(tx, now).await?;
+            if waiting >= MAX_WAITING {
+                return Err(AuthError::TooManyHashes);
+            }
+            let begins = running < at_once && waiting == 0;
+            let lasts_ms = if begins { TURN_MS } else { MAX_WAIT_MS };
+            let id = hash_turn_insert(tx, begins, now.plus_millis(lasts_ms)).await?;
+            Ok((id, begins))
+        })
+        .await?;
+    if !running && !wait(cx, db, id, at_once).await? {
+        return Err(AuthError::TooManyHashes);
+    }
+    let outcome = work();
+    db.transaction(async |tx| hash_turn_end(tx, id).await)
+        .await?;
+    outcome
+}
+
+/// Waits until it is `id`'s turn and begins it. False when it took too long.
+async fn wait(cx: &Ctx, db: &Db, id: i64, at_once: u64) -> Result<bool, AuthError> {
+    let give_up_at = cx.clock().plus_millis(MAX_WAIT_MS);
+    while cx.clock() < give_up_at {
+        cx.sleep(POLL_MS).await;
+        // Looks before it takes the only writer's place.
+        if !hash_turn_has_come(db, id, at_once, cx.clock()).await? {
+            continue;
+        }
+        let has_begun = db
+            .transaction(async |tx| {
+                let now = cx.clock();
+                Ok::<_, AuthError>(
+                    hash_turn_has_come(tx, id, at_once, now).await?
+                        && hash_turn_begin(tx, id, now.plus_millis(TURN_MS)).await?,
+                )
+            })
+            .await?;
+        if has_begun {
+            return Ok(true);
+        }
+    }
+    db.transaction(async |tx| hash_turn_end(tx, id).await)
+        .await?;
+    Ok(false)
+}

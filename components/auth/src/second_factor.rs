@@ -1,0 +1,112 @@
+//! The second factor at a sign-in: sealed at rest, each code good once, few wrong ones at a time.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nokube_domain::UserId;
+use nokube_guest::db::{Db, Tx};
+use nokube_guest::{Ctx, Error};
+use nokube_keys::{SealingKey, Secret};
+use zeroize::Zeroizing;
+
+use crate::error::AuthError;
+use crate::store::totp::{TotpRow, recovery_code_use, totp_find, totp_use_step};
+use crate::throttle::Throttle;
+use crate::totp;
+
+/// What somebody shows beside the password.
+pub(crate) enum Given {
+    Totp(String),
+    Recovery(String),
+}
+
+impl Given {
+    /// The code of the device counts when both are there: a recovery code is spent last.
+    pub(crate) fn of(totp: Option<String>, recovery: Option<String>) -> Option<Self> {
+        totp.map(Self::Totp).or(recovery.map(Self::Recovery))
+    }
+}
+
+/// Lets a sign-in with the right password go on, or says what else it takes.
+///
+/// # Errors
+/// [`AuthError::SecondFactorRequired`], [`AuthError::WrongSecondFactor`], [`AuthError::TooManyAttempts`].
+pub(crate) async fn check(
+    cx: &Ctx,
+    db: &Db,
+    user: UserId,
+    given: Option<&Given>,
+) -> Result<(), AuthError> {
+    let row = totp_find(db, user).await?;
+    if row.is_none_or(|row| row.confirmed_at_ms.is_none()) {
+        return Ok(());
+    }
+    let given = given.ok_or(AuthError::SecondFactorRequired)?;
+    let throttle = Throttle::second_secret(user);
+    // Over all addresses: who is here has the password.
+    let standing = throttle.take(cx, db).await?;
+    let is_right = db
+        .transaction(async |tx| {
+            let Some(row) = totp_find(tx, user).await? else {
+                return Ok::<_, AuthError>(true);
+            };
+            let is_right = uses(cx, tx, user, &row, given).await?;
+            if is_right {
+                throttle.forget(tx).await?;
+            }
+            Ok(is_right)
+        })
+        .await?;
+    match is_right {
+        true => Ok(()),
+        false => Err(AuthError::WrongSecondFactor(standing)),
+    }
+}
+
+/// Uses up what was given, if it is right and was not used before.
+pub(crate) async fn uses(
+    cx: &Ctx,
+    tx: &Tx,
+    user: UserId,
+    row: &TotpRow,
+    given: &Given,
+) -> Result<bool, AuthError> {
+    match given {
+        Given::Recovery(code) => {
+            let hash = totp::hash_recovery_code(code);
+            Ok(recovery_code_use(tx, user, &hash, cx.now()).await?)
+        }
+        Given::Totp(code) => {
+            let secret = open(cx, user, &row.secret)?;
+            let seconds = u64::try_from(cx.now().seconds()).unwrap_or(0);
+            match totp::matching_step(&secret, code, seconds) {
+                None => Ok(false),
+                Some(step) => Ok(totp_use_step(tx, user, step).await?),
+            }
+        }
+    }
+}
+
+/// Seals a user's secret: it opens for nobody else.
+pub(crate) fn seal(cx: &Ctx, user: UserId, secret: &[u8]) -> Result<String, AuthError> {
+    let text = Secret::new(URL_SAFE_NO_PAD.encode(secret));
+    Ok(key(cx)?.seal(&text, &place(user), cx.random()))
+}
+
+fn open(cx: &Ctx, user: UserId, sealed: &str) -> Result<Zeroizing<Vec<u8>>, AuthError> {
+    let unusable = || AuthError::from(Error::Configuration("auth_sealing_key"));
+    let text = key(cx)?
+        .open(sealed, &place(user))
+        .map_err(|_| unusable())?;
+    let secret = URL_SAFE_NO_PAD.decode(text.expose());
+    secret.map(Zeroizing::new).map_err(|_| unusable())
+}
+
+/// A key that only auth has.
+fn key(cx: &Ctx) -> Result<SealingKey, Error> {
+    let text = Zeroizing::new(cx.required_variable("auth_sealing_key")?);
+    SealingKey::from_base64(&text).map_err(|_| Error::Configuration("auth_sealing_key"))
+}
+
+fn place(user: UserId) -> String {
+    format!("totp/{user}")
+}

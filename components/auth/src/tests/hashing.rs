@@ -1,0 +1,80 @@
+//! Turns at hashing. What other instances do is written into the database behind the component's back.
+
+use super::{PASSWORD, app, login, register};
+use nokube_guest::db::Value;
+
+#[test]
+fn who_finds_the_queue_full_is_told_to_come_back() {
+    let app = app();
+    register(&app, "alice");
+    for _ in 0..16 {
+        app.sql(
+            "auth",
+            "INSERT INTO hash_turns (running, until_ms) VALUES (0, 1800000900000)",
+        );
+    }
+    let refused = login(&app, "alice", PASSWORD);
+    assert_eq!(refused.expect(429)["type"], "/problems/too-many-sign-ins");
+    assert_eq!(refused.headers.get("retry-after"), Some("2"));
+}
+
+#[test]
+fn a_turn_that_does_not_come_is_given_up() {
+    let app = app();
+    register(&app, "alice");
+    app.sql(
+        "auth",
+        "INSERT INTO hash_turns (running, until_ms) VALUES (1, 1800000900000)",
+    );
+    assert_eq!(login(&app, "alice", PASSWORD).status, 429);
+    let left = app.sql("auth", "SELECT count(*) FROM hash_turns");
+    assert_eq!(left[0][0], Value::Integer(1), "it left the queue");
+}
+
+#[test]
+fn a_turn_whose_instance_died_ends_and_the_next_begins() {
+    let app = app();
+    register(&app, "alice");
+    // 1.5 seconds from now: less than one waits for.
+    app.sql(
+        "auth",
+        "INSERT INTO hash_turns (running, until_ms) VALUES (1, 1800000001500)",
+    );
+    assert_eq!(login(&app, "alice", PASSWORD).status, 200);
+    assert_eq!(login(&app, "alice", PASSWORD).status, 200);
+    let left = app.sql("auth", "SELECT count(*) FROM hash_turns");
+    assert_eq!(left[0][0], Value::Integer(0));
+}
+
+#[test]
+fn who_was_sent_away_from_a_full_queue_did_not_guess_wrong() {
+    let app = app();
+    app.set("login_limit_per_account", "2");
+    register(&app, "alice");
+    app.sql(
+        "auth",
+        "INSERT INTO hash_turns (running, until_ms) VALUES (1, 1800000060000)",
+    );
+    for _ in 0..5 {
+        let refused = login(&app, "alice", PASSWORD);
+        assert_eq!(refused.expect(429)["type"], "/problems/too-many-sign-ins");
+    }
+}
+
+#[test]
+fn a_name_in_the_course_of_registration_is_taken_until_that_ends() {
+    let app = app();
+    register(&app, "first");
+    app.sql(
+        "auth",
+        "INSERT INTO registrations (claim, until_ms) VALUES ('username:alice', 1800000010000)",
+    );
+    let body = serde_json::json!({ "username": "alice", "password": PASSWORD });
+    let again = || app.post("/api/v1/auth/register").json(&body).send().status;
+    assert_eq!(again(), 409);
+    app.advance_ms(10_000);
+    assert_eq!(again(), 201);
+    assert_eq!(again(), 409);
+    let left = app.sql("auth", "SELECT count(*) FROM registrations");
+    assert_eq!(left[0][0], Value::Integer(0));
+}

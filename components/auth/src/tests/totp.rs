@@ -1,0 +1,247 @@
+//! The second factor, from setting it up to losing the device.
+
+use nokube_guest::testing::{TestAnswer, TestApp};
+use serde_json::{Value, json};
+
+use super::{PASSWORD, access, app, login, register};
+use crate::totp::tests::shown_code;
+
+/// 32 zero bytes.
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const START_SECONDS: u64 = 1_800_000_000;
+
+/// An account with a second factor.
+struct Alice {
+    app: TestApp,
+    tokens: Value,
+    secret: Vec<u8>,
+    recovery_codes: Vec<String>,
+    /// Since the start.
+    seconds: u64,
+}
+
+/// The reverse of what the answer says, as an authenticator program reads it.
+fn from_base32(text: &str) -> Vec<u8> {
+    let (mut buffer, mut bits, mut bytes) = (0_u32, 0, Vec::new());
+    for letter in text.bytes() {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            _ => letter - b'2' + 26,
+        };
+        buffer = (buffer << 5) | u32::from(value);
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((buffer >> bits) as u8);
+            buffer &= (1 << bits) - 1;
+        }
+    }
+    bytes
+}
+
+fn post(app: &TestApp, tokens: &Value, path: &str, body: Value) -> TestAnswer {
+    let request = app.post(path).bearer(access(tokens));
+    request.json(&body).send()
+}
+
+impl Alice {
+    fn new() -> Self {
+        let app = app();
+        app.set("auth_sealing_key", KEY);
+        let tokens = register(&app, "alice");
+        let begun = post(&app, &tokens, "/api/v1/auth/totp", json!({})).expect(201);
+        let text = begun["secret"].as_str().unwrap();
+        assert_eq!(
+            begun["uri"],
+            format!(
+                "otpauth://totp/nokube:alice?secret={text}&issuer=nokube&algorithm=SHA1&digits=6&period=30"
+            )
+        );
+        let mut alice = Self {
+            app,
+            tokens,
+            secret: from_base32(text),
+            recovery_codes: Vec::new(),
+            seconds: 0,
+        };
+        assert_eq!(alice.secret.len(), 20);
+        let code = json!({ "code": alice.code() });
+        let confirmed = post(&alice.app, &alice.tokens, "/api/v1/auth/totp/confirm", code);
+        let codes = confirmed.expect(200)["recovery_codes"].clone();
+        alice.recovery_codes = serde_json::from_value(codes).unwrap();
+        alice.wait(30);
+        alice
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.seconds += seconds;
+        self.app.advance_ms(i64::try_from(seconds * 1_000).unwrap());
+    }
+
+    fn code(&self) -> String {
+        shown_code(&self.secret, START_SECONDS + self.seconds)
+    }
+
+    fn login(&self, more: Value) -> TestAnswer {
+        let mut body = json!({ "username": "alice", "password": PASSWORD });
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        self.app.post("/api/v1/auth/login").json(&body).send()
+    }
+
+    fn state(&self) -> Value {
+        let request = self.app.get("/api/v1/auth/totp");
+        request.bearer(access(&self.tokens)).send().expect(200)
+    }
+}
+
+fn kind(answer: &TestAnswer) -> Value {
+    answer.json()["type"].clone()
+}
+
+#[test]
+fn a_sign_in_takes_the_code_after_the_right_password_only() {
+    let alice = Alice::new();
+    assert_eq!(
+        kind(&login(&alice.app, "alice", "wrong password")),
+        "/problems/wrong-credentials"
+    );
+    let needed = alice.login(json!({}));
+    assert_eq!(needed.status, 401);
+    assert_eq!(kind(&needed), "/problems/second-factor-required");
+    let wrong = alice.login(json!({ "totp_code": "000000" }));
+    assert_eq!(wrong.status, 401);
+    assert_eq!(kind(&wrong), "/problems/wrong-second-factor");
+    let signed_in = alice.login(json!({ "totp_code": alice.code() }));
+    assert_eq!(signed_in.expect(200)["user"]["username"], "alice");
+}
+
+#[test]
+fn a_code_is_good_once_and_so_is_none_before_it() {
+    let mut alice = Alice::new();
+    let before = alice.code();
+    alice.wait(30);
+    let code = alice.code();
+    assert_eq!(alice.login(json!({ "totp_code": code })).status, 200);
+    assert_eq!(alice.login(json!({ "totp_code": code })).status, 401);
+    assert_eq!(alice.login(json!({ "totp_code": before })).status, 401);
+    alice.wait(30);
+    let next = alice.code();
+    assert_eq!(alice.login(json!({ "totp_code": next })).status, 200);
+}
+
+#[test]
+fn the_code_that_confirmed_does_not_sign_in() {
+    let mut alice = Alice::new();
+    alice.seconds -= 30;
+    let confirming = alice.code();
+    assert_eq!(alice.login(json!({ "totp_code": confirming })).status, 401);
+}
+
+#[test]
+fn a_recovery_code_is_good_once() {
+    let alice = Alice::new();
+    assert_eq!(alice.recovery_codes.len(), 10);
+    let code = alice.recovery_codes[3].to_lowercase();
+    let with = |code: &str| alice.login(json!({ "recovery_code": code })).status;
+    assert_eq!([with(&code), with(&code)], [200, 401]);
+    assert_eq!(alice.state()["recovery_codes_left"], 9);
+}
+
+#[test]
+fn codes_are_not_guessed_from_any_number_of_addresses() {
+    let mut alice = Alice::new();
+    let guess = |n: u32| {
+        alice
+            .app
+            .post("/api/v1/auth/login")
+            .header("spin-client-addr", &format!("203.0.113.{n}:1"))
+            .json(&json!({ "username": "alice", "password": PASSWORD, "totp_code": "000000" }))
+            .send()
+            .status
+    };
+    let statuses: Vec<u16> = (0..6).map(guess).collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429]);
+    let refused = alice.login(json!({ "totp_code": alice.code() }));
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.headers.get("retry-after"), Some("30"));
+    alice.wait(30);
+    let code = alice.code();
+    assert_eq!(alice.login(json!({ "totp_code": code })).status, 200);
+}
+
+#[test]
+fn taking_it_away_takes_the_password_and_a_code() {
+    let alice = Alice::new();
+    let delete = |password: &str, code: &str| {
+        alice
+            .app
+            .delete("/api/v1/auth/totp")
+            .bearer(access(&alice.tokens))
+            .json(&json!({ "password": password, "code": code }))
+            .send()
+    };
+    let wrong = delete("wrong password", &alice.code());
+    assert_eq!(kind(&wrong), "/problems/wrong-credentials");
+    let wrong = delete(PASSWORD, "000000");
+    assert_eq!(kind(&wrong), "/problems/wrong-second-factor");
+    let nothing = alice
+        .app
+        .delete("/api/v1/auth/totp")
+        .bearer(access(&alice.tokens))
+        .json(&json!({ "password": PASSWORD }))
+        .send();
+    assert_eq!(nothing.faults(), ["/code"]);
+    assert_eq!(delete(PASSWORD, &alice.code()).status, 204);
+    assert_eq!(alice.state()["enabled"], false);
+    assert_eq!(alice.login(json!({})).status, 200);
+    let recovery = json!({ "recovery_code": alice.recovery_codes[0] });
+    assert_eq!(alice.login(recovery).status, 200, "nothing is asked for");
+}
+
+#[test]
+fn it_counts_once_it_is_confirmed_and_can_not_be_begun_over() {
+    let app = app();
+    app.set("auth_sealing_key", KEY);
+    let tokens = register(&app, "alice");
+    let begin =
+        || post(&app, &tokens, "/api/v1/auth/totp", json!({})).expect(201)["secret"].clone();
+    let (first, second) = (begin(), begin());
+    assert_ne!(first, second);
+    assert_eq!(login(&app, "alice", PASSWORD).status, 200);
+    let confirm = |secret: &Value| {
+        let code = shown_code(&from_base32(secret.as_str().unwrap()), START_SECONDS);
+        let body = json!({ "code": code });
+        post(&app, &tokens, "/api/v1/auth/totp/confirm", body)
+    };
+    assert_eq!(confirm(&first).status, 401);
+    assert_eq!(confirm(&second).status, 200);
+    assert_eq!(kind(&confirm(&second)), "/problems/second-factor-on");
+    let again = post(&app, &tokens, "/api/v1/auth/totp", json!({}));
+    assert_eq!(again.status, 409);
+}
+
+#[test]
+fn the_secret_is_sealed_for_its_user() {
+    let alice = Alice::new();
+    let rows = alice.app.sql(
+        "auth",
+        "SELECT hex(secret), hex(code_hash) FROM totp, recovery_codes",
+    );
+    let clear = crate::limits::hex(&alice.secret).to_uppercase();
+    assert!(
+        rows.iter()
+            .flatten()
+            .all(|value| !format!("{value:?}").contains(&clear))
+    );
+    // Moved to another account it opens nothing.
+    register(&alice.app, "mallory");
+    alice.app.sql(
+        "auth",
+        "INSERT INTO totp SELECT 2, secret, created_at_ms, confirmed_at_ms, 0 FROM totp",
+    );
+    let body = json!({ "username": "mallory", "password": PASSWORD, "totp_code": alice.code() });
+    let answer = alice.app.post("/api/v1/auth/login").json(&body).send();
+    assert_eq!(answer.status, 500);
+}
