@@ -8,10 +8,11 @@ use crate::report::timed;
 use crate::toolchain::{self, TARGET, Toolchain};
 
 /// What is compiled to WebAssembly and shipped; `tidy` sees to it that no component is missing.
-pub(crate) const GUESTS: [&str; 6] = [
+pub(crate) const GUESTS: [&str; 7] = [
     "auth",
     "builds",
     "deploy",
+    "events",
     "meta",
     "projects",
     "nokube-fileserver",

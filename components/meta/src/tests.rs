@@ -23,7 +23,7 @@ fn app(broken: &'static str) -> TestApp {
 fn health_is_that_of_all_components() {
     let health = app("").get("/health").send().expect(200);
     assert_eq!(health["status"], "ok");
-    assert_eq!(health["components"].as_array().unwrap().len(), 4);
+    assert_eq!(health["components"].as_array().unwrap().len(), 5);
     let health = app("builds").get("/health").send().expect(503);
     assert_eq!(
         health["components"][2],

@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod builds;
 pub mod deploy;
+pub mod events;
 pub mod health;
 pub mod logs;
 pub mod page;

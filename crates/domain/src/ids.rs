@@ -109,6 +109,12 @@ macro_rules! uuid_id {
             pub fn parse(text: &str) -> Result<Self, Invalid> {
                 Uuid7::parse(text).map(Self)
             }
+
+            /// The UUID itself.
+            #[must_use]
+            pub fn uuid(self) -> Uuid7 {
+                self.0
+            }
         }
 
         impl fmt::Display for $name {
@@ -126,6 +132,10 @@ uuid_id!(
 uuid_id!(
     /// A deployment: one service of one project in one environment, over all its revisions.
     DeploymentId
+);
+uuid_id!(
+    /// An event.
+    EventId
 );
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 pub mod build;
 pub mod deploy;
 mod digest;
+pub mod event;
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -21,7 +22,7 @@ mod time;
 
 pub use digest::Digest;
 pub use fault::{Fault, Faults};
-pub use ids::{BuildId, DeploymentId, ProjectId, UserId, Uuid7};
+pub use ids::{BuildId, DeploymentId, EventId, ProjectId, UserId, Uuid7};
 pub use names::{DnsLabel, Email, Slug, Username};
 pub use quantity::Quantity;
 pub use roles::{ProjectRole, UserRole};

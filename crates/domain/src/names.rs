@@ -175,7 +175,7 @@ fn is_label(text: &str, max: usize) -> bool {
 }
 
 /// Lower case, with the accents of western European languages dropped; other characters stay.
-fn fold_to_ascii(text: &str) -> String {
+pub(crate) fn fold_to_ascii(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for c in text.chars().flat_map(char::to_lowercase) {
         match c {

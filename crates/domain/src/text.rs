@@ -77,7 +77,7 @@ impl Description {
 
 /// Control characters, and the marks that turn the direction of text around: with those a name shows
 /// as something else than it is ("Trojan Source", CVE-2021-42574).
-fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -65,6 +65,7 @@ impl Ctx {
             "projects" => "projects_url",
             "builds" => "builds_url",
             "deploy" => "deploy_url",
+            "events" => "events_url",
             _ => return Err(Error::Contradiction("an unknown component was called")),
         };
         let base = self.required_variable(variable)?;

@@ -1,5 +1,6 @@
 //! What a handler knows about the request it answers.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -331,11 +332,16 @@ impl Ctx {
         self.versioned(etag::etag_of(value), || Response::json(status, value))
     }
 
-    /// Bytes that are the same until the next version of the platform, with their `ETag`, or 304.
+    /// Bytes of some type with their `ETag`, or 304 when the client has this version.
     #[must_use]
-    pub fn document(&self, content_type: &'static str, bytes: &'static [u8]) -> Response {
-        let whole = || Response::bytes(200, content_type, bytes.to_vec());
-        self.versioned(etag::etag_of_bytes(bytes), whole)
+    pub fn document(
+        &self,
+        content_type: &'static str,
+        bytes: impl Into<Cow<'static, [u8]>>,
+    ) -> Response {
+        let bytes = bytes.into();
+        let etag = etag::etag_of_bytes(&bytes);
+        self.versioned(etag, || Response::bytes(200, content_type, bytes.into_owned()))
     }
 
     fn versioned(&self, etag: String, whole: impl FnOnce() -> Response) -> Response {

@@ -39,12 +39,12 @@ pub struct TestHost {
     variables: RefCell<HashMap<String, String>>,
     databases: RefCell<HashMap<String, Rc<rusqlite::Connection>>>,
     answerer: RefCell<Answerer>,
-    /// The statements that the component ran.
-    statements: Rc<RefCell<Vec<String>>>,
     /// What was sent to other services.
     pub sent: RefCell<Vec<OutboundRequest>>,
     /// What was logged.
     pub logged: RefCell<Vec<String>>,
+    /// The statements that databases were given.
+    pub statements: Rc<RefCell<Vec<String>>>,
 }
 
 /// A component in a made-up host.
@@ -104,7 +104,7 @@ impl TestApp {
         app.set("jwt_public_keys", &URL_SAFE_NO_PAD.encode(public));
         app.set("system_token", "test-system-token");
         app.set("runner_token", "test-runner-token");
-        for name in ["auth", "projects", "builds", "deploy"] {
+        for name in ["auth", "projects", "builds", "deploy", "events"] {
             app.set(
                 &format!("{name}_url"),
                 &format!("http://{name}.spin.internal"),
@@ -139,26 +139,33 @@ impl TestApp {
     }
 
     /// How the database goes about each query that the component ran since the last call: the query, and the lines of
-    /// SQLite's `EXPLAIN QUERY PLAN`.
+    /// its plan.
     pub fn query_plans(&self, label: &str) -> Vec<(String, Vec<String>)> {
         let ran = std::mem::take(&mut *self.host.statements.borrow_mut());
-        let connection = self.host.database(label).connection;
         let queries = ran.into_iter().filter(|text| text.starts_with("SELECT"));
         queries
             .map(|query| {
-                let mut prepared = connection
-                    .prepare(&format!("EXPLAIN QUERY PLAN {query}"))
-                    .expect("the component ran it");
-                let nulls = vec![rusqlite::types::Null; prepared.parameter_count()];
-                let lines = prepared
-                    .query_map(rusqlite::params_from_iter(nulls), |row| {
-                        row.get::<_, String>("detail")
-                    })
-                    .and_then(Iterator::collect)
-                    .expect("a plan's lines are texts");
-                (query, lines)
+                let plan = self.query_plan(label, &query);
+                (query, plan)
             })
             .collect()
+    }
+
+    /// How SQLite goes about a statement, step by step (`EXPLAIN QUERY PLAN`).
+    pub fn query_plan(&self, label: &str, statement: &str) -> Vec<String> {
+        let database = self.host.database(label);
+        let mut explained = database
+            .connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+            .expect("the test's statement");
+        // The plan does not depend on their values.
+        let parameters = vec![rusqlite::types::Null; explained.parameter_count()];
+        let steps = explained.query_map(rusqlite::params_from_iter(parameters), |row| {
+            row.get("detail")
+        });
+        steps
+            .and_then(Iterator::collect)
+            .expect("a plan is rows of text")
     }
 
     /// An access token of some user for 15 minutes, as `auth` would issue it.

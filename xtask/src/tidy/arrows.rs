@@ -55,6 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("components/auth", COMPONENT),
     ("components/builds", COMPONENT),
     ("components/deploy", COMPONENT),
+    ("components/events", COMPONENT),
     ("components/meta", COMPONENT),
     ("components/projects", COMPONENT),
 ];

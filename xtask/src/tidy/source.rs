@@ -13,6 +13,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("components/auth/src/lib.rs", "exported function"),
     ("components/builds/src/lib.rs", "exported function"),
     ("components/deploy/src/lib.rs", "exported function"),
+    ("components/events/src/lib.rs", "exported function"),
     ("components/meta/src/lib.rs", "exported function"),
     ("components/projects/src/lib.rs", "exported function"),
     (

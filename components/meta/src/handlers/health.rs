@@ -4,11 +4,12 @@ use nokube_api::health::{ApplicationHealth, ComponentHealth};
 use nokube_guest::{Ctx, Error, Method, Response};
 
 /// The components and where their health is.
-const COMPONENTS: [(&str, &str); 4] = [
+const COMPONENTS: [(&str, &str); 5] = [
     ("auth", "/api/v1/auth/health"),
     ("projects", "/api/v1/projects/health"),
     ("builds", "/api/v1/builds/health"),
     ("deploy", "/api/v1/deploy/health"),
+    ("events", "/api/v1/events/health"),
 ];
 
 /// `GET /health`: 200 when every component answers 200, else 503.

@@ -1,6 +1,6 @@
 //! Values of columns and parameters.
 
-use nokube_domain::{BuildId, DeploymentId, ProjectId, Timestamp, UserId};
+use nokube_domain::{BuildId, DeploymentId, EventId, ProjectId, Timestamp, UserId};
 
 /// A column's value, or a parameter.
 #[derive(Debug, Clone, PartialEq)]
@@ -197,4 +197,4 @@ macro_rules! uuid_ids {
     )*};
 }
 
-uuid_ids!(BuildId, DeploymentId);
+uuid_ids!(BuildId, DeploymentId, EventId);

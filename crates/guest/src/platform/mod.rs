@@ -1,4 +1,4 @@
-//! The database `platform`, which projects, builds and deploy share.
+//! The database `platform`, which projects, builds, deploy and events share.
 //!
 //! Its migrations are all here, in one folder and one order, and whichever component comes first
 //! applies them: no component has to wait for another, and none can meet half a schema. `projects`
@@ -46,6 +46,11 @@ static MIGRATIONS: &[Migration] = &[
         version: 6,
         name: "members",
         sql: include_str!("0006_members.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "events",
+        sql: include_str!("0007_events.sql"),
     },
 ];
 

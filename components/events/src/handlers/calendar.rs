@@ -1,0 +1,66 @@
+//! The calendar that other programs read: iCalendar, at a private address.
+
+use nokube_domain::event::{CalendarEntry, write_calendar};
+use nokube_guest::{Ctx, Error, Response, platform};
+
+use super::feed::token_hash;
+use crate::error::EventsError;
+use crate::limits::{Standing, WINDOW_MS, bucket};
+use crate::store::{events::StoredEvent, feeds as store, list::events_on_calendar};
+
+const ICALENDAR: &str = "text/calendar; charset=utf-8";
+/// 366 × 24 × 60 × 60 × 1000: what ended longer ago is on no calendar.
+const KEPT_MS: i64 = 31_622_400_000;
+/// About 2 MB. What ends first comes first.
+const MAX_ENTRIES: u64 = 5_000;
+
+/// `GET /events/calendar.ics?token=`: whoever has the address may read it.
+pub(crate) async fn get_calendar(cx: Ctx) -> Result<Response, EventsError> {
+    let token = cx.query("token").unwrap_or_default();
+    let db = platform::open(&cx).await?;
+    let missed = store::misses_of(&db, &bucket(&cx), cx.now(), WINDOW_MS).await?;
+    if let Some(missed) = missed {
+        let standing = Standing::of_address(&cx, missed.window_start_ms, missed.count)?;
+        if standing.is_spent() {
+            return Err(EventsError::TooManyReads(standing));
+        }
+    }
+    let read = db
+        .transaction(async |tx| {
+            let read = store::feed_read(tx, &token_hash(&token), cx.now(), WINDOW_MS).await?;
+            if read.is_none() {
+                store::miss_count(tx, &bucket(&cx), cx.now(), WINDOW_MS).await?;
+            }
+            Ok::<_, EventsError>(read)
+        })
+        .await?;
+    let feed = read.ok_or(Error::NotFound("calendar"))?;
+    let standing = Standing::of_feed(&cx, feed.window_start_ms, feed.window_count)?;
+    if standing.is_over(feed.window_count) {
+        return Err(EventsError::TooManyReads(standing));
+    }
+    let since = cx.now().plus_millis(-KEPT_MS);
+    let events = events_on_calendar(&db, feed.owner_id, since, MAX_ENTRIES).await?;
+    let entries: Vec<CalendarEntry> = events.into_iter().map(entry).collect();
+    let text = write_calendar(&format!("Events of {}", feed.owner_name), &entries);
+    let response = cx
+        .document(ICALENDAR, text.into_bytes())
+        .header("cache-control", "private, no-cache")
+        .header("content-disposition", "inline; filename=\"events.ics\"");
+    Ok(standing
+        .headers()
+        .into_iter()
+        .fold(response, |response, (name, value)| {
+            response.header(name, value)
+        }))
+}
+
+fn entry(event: StoredEvent) -> CalendarEntry {
+    CalendarEntry {
+        id: event.id.uuid(),
+        data: event.data,
+        sequence: event.sequence,
+        created_at: event.created_at,
+        updated_at: event.updated_at,
+    }
+}

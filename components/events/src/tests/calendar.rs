@@ -1,0 +1,138 @@
+//! The private address, and the calendar at it.
+
+use icalendar::{Calendar, Component as _};
+use nokube_guest::testing::{TestAnswer, TestApp};
+use serde_json::json;
+
+use super::{alice, app, created, sale, sale_with};
+
+/// Makes an address and gives its path.
+fn address(app: &TestApp, token: &str) -> String {
+    let made = app
+        .post("/api/v1/events/feed")
+        .bearer(token)
+        .send()
+        .expect(201);
+    let url = made["url"].as_str().unwrap();
+    url.strip_prefix("https://nokube.example")
+        .unwrap()
+        .to_owned()
+}
+
+fn calendar(answer: &TestAnswer) -> Calendar {
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.headers.get("content-type"),
+        Some("text/calendar; charset=utf-8")
+    );
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    text.parse().expect("a calendar")
+}
+
+#[test]
+fn a_calendar_is_read_without_signing_in() {
+    let app = app();
+    created(&app, &sale());
+    created(
+        &app,
+        &sale_with(&json!({ "title": "Put away", "status": "archived" })),
+    );
+    let old = json!({ "title": "Long ago", "start_date": "2020-01-01", "end_date": "2020-01-02" });
+    created(&app, &sale_with(&old));
+    let path = address(&app, &alice(&app));
+    let answer = app.get(&path).send();
+    let read = calendar(&answer);
+    let titles: Vec<&str> = read
+        .events()
+        .filter_map(|event| event.get_summary())
+        .collect();
+    assert_eq!(titles, ["Soldes d'été"]);
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    assert!(text.contains("STATUS:TENTATIVE\r\n"));
+    assert!(text.contains("DTEND;VALUE=DATE:20270711\r\n"));
+    assert!(text.contains("Events of alice"));
+    assert_eq!(
+        answer.headers.get("cache-control"),
+        Some("private, no-cache")
+    );
+    let etag = answer.headers.get("etag").unwrap().to_owned();
+    let again = || app.get(&path).header("if-none-match", &etag).send().status;
+    assert_eq!(again(), 304);
+    created(&app, &sale());
+    assert_eq!(again(), 200);
+}
+
+#[test]
+fn an_address_ends_when_there_is_another_or_none() {
+    let app = app();
+    let user = alice(&app);
+    let feed = |app: &TestApp| app.get("/api/v1/events/feed").bearer(&user).send();
+    assert_eq!(feed(&app).status, 404);
+    let first = address(&app, &user);
+    assert_eq!(feed(&app).expect(200)["last_read_at"], json!(null));
+    assert_eq!(app.get(&first).send().status, 200);
+    assert!(feed(&app).expect(200)["last_read_at"].is_string());
+    let second = address(&app, &user);
+    assert_ne!(first, second);
+    assert_eq!(app.get(&first).send().status, 404);
+    assert_eq!(app.get(&second).send().status, 200);
+    let delete = || {
+        app.delete("/api/v1/events/feed")
+            .bearer(&user)
+            .send()
+            .status
+    };
+    assert_eq!((delete(), delete()), (204, 404));
+    assert_eq!(app.get(&second).send().status, 404);
+}
+
+#[test]
+fn a_token_is_kept_as_a_hash_and_never_shown_again() {
+    let app = app();
+    let path = address(&app, &alice(&app));
+    let (_, token) = path.split_once("token=").unwrap();
+    assert_eq!(token.len(), 43);
+    for table in ["event_feeds", "audit", "idempotency_keys"] {
+        let rows = app.sql("platform", &format!("SELECT * FROM {table}"));
+        assert!(!format!("{rows:?}").contains(token), "{table}");
+    }
+    let shown = app.get("/api/v1/events/feed").bearer(&alice(&app)).send();
+    assert!(!String::from_utf8_lossy(&shown.body).contains(token));
+}
+
+#[test]
+fn a_calendar_is_read_so_often_and_no_more() {
+    let app = app();
+    app.set("feed_limit_per_calendar", "2");
+    let path = address(&app, &alice(&app));
+    let read = || app.get(&path).send();
+    assert_eq!(
+        read().headers.get("ratelimit"),
+        Some("\"calendar\";r=1;t=900")
+    );
+    assert_eq!(read().status, 200);
+    let refused = read();
+    assert_eq!(refused.expect(429)["type"], "/problems/too-many-attempts");
+    assert_eq!(refused.headers.get("retry-after"), Some("900"));
+    app.advance_ms(15 * 60 * 1_000);
+    assert_eq!(read().status, 200);
+}
+
+#[test]
+fn who_tries_wrong_addresses_is_stopped_and_others_are_not() {
+    let app = app();
+    app.set("feed_limit_per_address", "2");
+    let path = address(&app, &alice(&app));
+    let wrong = || app.get("/api/v1/events/calendar.ics?token=x").send().status;
+    assert_eq!(app.get("/api/v1/events/calendar.ics").send().status, 404);
+    assert_eq!((wrong(), wrong()), (404, 429));
+    // Who guesses has to wait, also with the right one.
+    assert_eq!(app.get(&path).send().status, 429);
+    app.sql(
+        "platform",
+        "UPDATE event_feed_misses SET bucket = 'another'",
+    );
+    assert_eq!(app.get(&path).send().status, 200);
+    app.advance_ms(15 * 60 * 1_000);
+    assert_eq!(wrong(), 404);
+}
