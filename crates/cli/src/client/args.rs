@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use nokube_domain::Timestamp;
 
+use super::event_args::EventCommand;
 use super::follow;
 
 /// Commands that talk to a platform.
@@ -43,6 +44,9 @@ pub(crate) enum ClientCommand {
     Rollback(RollbackArgs),
     /// Open a service in the browser.
     Open(ServiceArgs),
+    /// Plan events: create, list, change and delete them, and share your calendar.
+    #[command(subcommand)]
+    Event(EventCommand),
 }
 
 /// Where and as whom.

@@ -10,6 +10,8 @@ mod build;
 mod credentials;
 mod deploy;
 mod deployment;
+mod event;
+mod event_args;
 mod follow;
 mod http;
 mod member;
@@ -47,6 +49,9 @@ pub(crate) async fn run(command: ClientCommand, json: bool) -> anyhow::Result<()
         }
         ClientCommand::Activity(args) => {
             activity::run(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Event(command) => {
+            event::run(&mut ApiClient::signed_in()?, command, output).await
         }
         ClientCommand::Deploy(args) => {
             deploy::run(&mut ApiClient::signed_in()?, &args, output).await
