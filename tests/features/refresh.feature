@@ -1,0 +1,23 @@
+Feature: Token Refresh
+  As a user
+  I want to refresh my authentication token when it is nearing expiration
+  So that I can continue accessing protected resources without interruption
+
+  @refresh_tokens
+  Scenario: Successfully refreshing the token
+    Given I have a valid refresh token
+    When I send a token refresh request with my refresh token
+    Then I receive a new valid JWT token
+
+  @refresh_tokens @refused
+  Scenario: A refresh token works once, and using it twice ends the session
+    Given I have a valid refresh token
+    When I send a token refresh request with my refresh token
+    And I send a token refresh request with my refresh token
+    Then the request is refused with 401
+    And the refresh token that replaced it is refused as well
+
+  @refresh_tokens @refused
+  Scenario: A refresh token that was never given out
+    When I send a token refresh request with "no-such-token"
+    Then the request is refused with 401
