@@ -1,6 +1,7 @@
 //! The calendar that other programs read: iCalendar, at a private address.
 
 use nokube_domain::event::{CalendarEntry, write_calendar};
+use nokube_guest::db::Db;
 use nokube_guest::{Ctx, Error, Response, platform};
 
 use super::feed::token_hash;
@@ -18,23 +19,13 @@ const MAX_ENTRIES: u64 = 5_000;
 pub(crate) async fn get_calendar(cx: Ctx) -> Result<Response, EventsError> {
     let token = cx.query("token").unwrap_or_default();
     let db = platform::open(&cx).await?;
-    let missed = store::misses_of(&db, &bucket(&cx), cx.now(), WINDOW_MS).await?;
-    if let Some(missed) = missed {
-        let standing = Standing::of_address(&cx, missed.window_start_ms, missed.count)?;
-        if standing.is_spent() {
-            return Err(EventsError::TooManyReads(standing));
-        }
+    let hash = token_hash(&token);
+    // Looking is cheap, and whoever has the address is not kept waiting by others who guess.
+    if !store::feed_is_there(&db, &hash).await? {
+        return Err(missed(&cx, &db).await?);
     }
-    let read = db
-        .transaction(async |tx| {
-            let read = store::feed_read(tx, &token_hash(&token), cx.now(), WINDOW_MS).await?;
-            if read.is_none() {
-                store::miss_count(tx, &bucket(&cx), cx.now(), WINDOW_MS).await?;
-            }
-            Ok::<_, EventsError>(read)
-        })
-        .await?;
-    let feed = read.ok_or(Error::NotFound("calendar"))?;
+    let read = db.transaction(async |tx| store::feed_read(tx, &hash, cx.now(), WINDOW_MS).await);
+    let feed = read.await?.ok_or(Error::NotFound("calendar"))?;
     let standing = Standing::of_feed(&cx, feed.window_start_ms, feed.window_count)?;
     if standing.is_over(feed.window_count) {
         return Err(EventsError::TooManyReads(standing));
@@ -53,6 +44,20 @@ pub(crate) async fn get_calendar(cx: Ctx) -> Result<Response, EventsError> {
         .fold(response, |response, (name, value)| {
             response.header(name, value)
         }))
+}
+
+/// Counts a wrong address, up to the limit; what is over it writes nothing.
+async fn missed(cx: &Ctx, db: &Db) -> Result<EventsError, EventsError> {
+    let client = bucket(cx);
+    if let Some(missed) = store::misses_of(db, &client, cx.now(), WINDOW_MS).await? {
+        let standing = Standing::of_address(cx, missed.window_start_ms, missed.count)?;
+        if standing.is_spent() {
+            return Ok(EventsError::TooManyReads(standing));
+        }
+    }
+    db.transaction(async |tx| store::miss_count(tx, &client, cx.now(), WINDOW_MS).await)
+        .await?;
+    Ok(Error::NotFound("calendar").into())
 }
 
 fn entry(event: StoredEvent) -> CalendarEntry {

@@ -71,6 +71,17 @@ pub(crate) async fn feed_delete(tx: &Tx, owner: &Caller) -> Result<u64, DbError>
     .await
 }
 
+/// Whether anybody's address has this token.
+pub(crate) async fn feed_is_there(db: &Db, token_hash: &[u8; 32]) -> Result<bool, DbError> {
+    let found: Option<(i64,)> = db
+        .query_optional(
+            "SELECT 1 FROM event_feeds WHERE token_hash = ?1",
+            params![token_hash.as_slice()],
+        )
+        .await?;
+    Ok(found.is_some())
+}
+
 /// Counts one reading of an address, in its present window or a new one.
 pub(crate) async fn feed_read(
     tx: &Tx,
