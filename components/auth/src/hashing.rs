@@ -4,7 +4,9 @@
 //! signs in takes every core, and every place the engine has for this component, from requests that
 //! take a hundredth of it. So few hash at once, some wait in the order they came, and who finds the
 //! queue full, or waits too long, is told to come back. The state is in the database, since instances
-//! share nothing else; a turn ends by itself when its instance dies.
+//! share nothing else. A turn, and a place in the queue, is a short lease: it ends by itself when its
+//! instance does, as when a client leaves early, so leaving early on purpose keeps others out for a
+//! second at most.
 
 use nokube_guest::Ctx;
 use nokube_guest::db::Db;
@@ -12,11 +14,14 @@ use nokube_guest::db::Db;
 use crate::error::AuthError;
 use crate::password::Password;
 use crate::store::hash_turns::{
-    hash_turn_begin, hash_turn_end, hash_turn_has_come, hash_turn_insert, hash_turns_count,
+    hash_turn_begin, hash_turn_end, hash_turn_has_come, hash_turn_insert, hash_turn_renew,
+    hash_turns_count,
 };
 
-/// A hundred times what a hash takes.
-const TURN_MS: i64 = 10_000;
+/// Ten times what a hash takes. One that takes longer goes on beside the next.
+const LEASE_MS: i64 = 1_000;
+/// Who waits renews the lease at half its time.
+const RENEW_MS: i64 = LEASE_MS / 2;
 /// Sixteen turns of 130 ms are two seconds.
 const MAX_WAIT_MS: i64 = 3_000;
 /// Half the requests that the engine runs at once for a component (32): the rest stays for others.
@@ -50,7 +55,7 @@ async fn in_turn<T>(
     db: &Db,
     work: impl FnOnce() -> Result<T, AuthError>,
 ) -> Result<T, AuthError> {
-    // One by default: on two cores it leaves the other alone, and two took no less time each.
+    // One by default: every other core is left to everybody else.
     let at_once = cx.number_variable("hashes_at_once", 1)?.max(1);
     let (id, running) = db
         .transaction(async |tx| {
@@ -60,8 +65,7 @@ async fn in_turn<T>(
                 return Err(AuthError::TooManyHashes);
             }
             let begins = running < at_once && waiting == 0;
-            let lasts_ms = if begins { TURN_MS } else { MAX_WAIT_MS };
-            let id = hash_turn_insert(tx, begins, now.plus_millis(lasts_ms)).await?;
+            let id = hash_turn_insert(tx, begins, now.plus_millis(LEASE_MS)).await?;
             Ok((id, begins))
         })
         .await?;
@@ -77,8 +81,16 @@ async fn in_turn<T>(
 /// Waits until it is `id`'s turn and begins it. False when it took too long.
 async fn wait(cx: &Ctx, db: &Db, id: i64, at_once: u64) -> Result<bool, AuthError> {
     let give_up_at = cx.clock().plus_millis(MAX_WAIT_MS);
+    let mut renew_at = cx.clock().plus_millis(RENEW_MS);
     while cx.clock() < give_up_at {
         cx.sleep(POLL_MS).await;
+        let now = cx.clock();
+        if now >= renew_at {
+            let until = now.plus_millis(LEASE_MS);
+            db.transaction(async |tx| hash_turn_renew(tx, id, until).await)
+                .await?;
+            renew_at = now.plus_millis(RENEW_MS);
+        }
         // Looks before it takes the only writer's place.
         if !hash_turn_has_come(db, id, at_once, cx.clock()).await? {
             continue;
@@ -88,7 +100,7 @@ async fn wait(cx: &Ctx, db: &Db, id: i64, at_once: u64) -> Result<bool, AuthErro
                 let now = cx.clock();
                 Ok::<_, AuthError>(
                     hash_turn_has_come(tx, id, at_once, now).await?
-                        && hash_turn_begin(tx, id, now.plus_millis(TURN_MS)).await?,
+                        && hash_turn_begin(tx, id, now.plus_millis(LEASE_MS)).await?,
                 )
             })
             .await?;

@@ -4,7 +4,7 @@ use nokube_domain::Timestamp;
 use nokube_guest::db::{Db, DbError, Tx};
 use nokube_guest::params;
 
-/// How many have a turn, and how many wait for one, besides `id`'s own; those whose time is over are dropped.
+/// How many have a turn, and how many wait for one; those whose lease is over are dropped.
 pub(crate) async fn hash_turns_count(tx: &Tx, now: Timestamp) -> Result<(u64, u64), DbError> {
     tx.execute("DELETE FROM hash_turns WHERE until_ms <= ?1", params![now])
         .await?;
@@ -47,6 +47,16 @@ pub(crate) async fn hash_turn_has_come(
         )
         .await?;
     Ok(before == 0 && running < at_once)
+}
+
+/// Keeps a place in the queue.
+pub(crate) async fn hash_turn_renew(tx: &Tx, id: i64, until: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE hash_turns SET until_ms = ?2 WHERE id = ?1",
+        params![id, until],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Begins a turn.

@@ -4,8 +4,8 @@ use nokube_domain::Timestamp;
 use nokube_guest::db::{DbError, Tx};
 use nokube_guest::params;
 
-/// As long as a registration may take: the wait for a turn, a hash, and time to spare.
-const CLAIM_MS: i64 = 15_000;
+/// As long as a registration may take: three seconds for a turn, a hash, and as much to spare.
+const CLAIM_MS: i64 = 8_000;
 
 /// Claims a name or an address; false while another registration has it.
 pub(crate) async fn registration_claim(

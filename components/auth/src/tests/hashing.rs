@@ -35,7 +35,7 @@ fn a_turn_that_does_not_come_is_given_up() {
 fn a_turn_whose_instance_died_ends_and_the_next_begins() {
     let app = app();
     register(&app, "alice");
-    // 1.5 seconds from now: less than one waits for.
+    // 1.5 seconds from now: less than one waits for, and more than a lease lasts unrenewed.
     app.sql(
         "auth",
         "INSERT INTO hash_turns (running, until_ms) VALUES (1, 1800000001500)",

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Read as _};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use super::args::{InviteArgs, LoginArgs, RegisterArgs};
+use super::args::{InviteArgs, LoginArgs, RegisterArgs, SignInArgs};
 use super::credentials::CredentialsFile;
 use super::http::{ApiClient, ApiError};
 use super::output::Output;
@@ -31,10 +31,10 @@ pub(crate) async fn register(args: &RegisterArgs, output: Output) -> anyhow::Res
 }
 
 /// Signs in.
-pub(crate) async fn login(args: &LoginArgs, output: Output) -> anyhow::Result<()> {
-    let mut client = ApiClient::anonymous(&args.url)?;
-    let mut body = identity(&args.username);
-    body["password"] = password(args, false)?.into();
+pub(crate) async fn login(args: &SignInArgs, output: Output) -> anyhow::Result<()> {
+    let mut client = ApiClient::anonymous(&args.login.url)?;
+    let mut body = identity(&args.login.username);
+    body["password"] = password(&args.login, false)?.into();
     if let Some(code) = &args.code {
         add_code(&mut body, "totp_code", code);
     }

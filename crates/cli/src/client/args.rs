@@ -14,7 +14,7 @@ pub(crate) enum ClientCommand {
     /// Create an account and sign in.
     Register(RegisterArgs),
     /// Sign in; the tokens are kept in a file that only you can read.
-    Login(LoginArgs),
+    Login(SignInArgs),
     /// End this session and forget its tokens.
     Logout,
     /// Show who is signed in, and where.
@@ -61,6 +61,13 @@ pub(crate) struct LoginArgs {
     /// Read the password from standard input. Without it `NOKUBE_PASSWORD` is used, or it is asked for.
     #[arg(long)]
     pub(crate) password_stdin: bool,
+}
+
+/// Signing in.
+#[derive(Debug, Args)]
+pub(crate) struct SignInArgs {
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     /// The code of your second factor, or a recovery code. Without it you are asked when it is needed.
     #[arg(long, env = "NOKUBE_TOTP_CODE", hide_env_values = true)]
     pub(crate) code: Option<String>,
