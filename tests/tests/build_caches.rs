@@ -16,7 +16,7 @@ const STRANGERS: i64 = 8;
 /// its program or fetch from its registry. A crate stands where cargo would look for one that it fetched.
 const POISON: &str = r#"
 set -e
-for folder in $CARGO_HOME/bin $CARGO_HOME/registry/src/index.crates.io-1/serde-1.0.0/src \
+for folder in $CARGO_HOME/bin $CARGO_HOME/registry/src/index-1/serde-1.0.0/src \
     $npm_config_cache/_cacache/content-v2 $XDG_CACHE_HOME/tool target/release/deps $TMPDIR; do
   mkdir -p $folder; echo poison > $folder/left-by-ada
 done
@@ -32,7 +32,7 @@ echo poison > /cache/neighbour/left-by-ada 2>/dev/null || true
 
 /// Says how many of these files there are, and what stands where cargo's settings are.
 const LOOK: &str = r#"
-found=$(find / -name proc -prune -o -name left-by-ada -print 2>/dev/null | wc -l)
+found=$(find /cache /src /tmp -name left-by-ada 2>/dev/null | wc -l)
 echo "found $found of them."
 cat $CARGO_HOME/config.toml 2>/dev/null | sed 's/^/setting: /' || true
 find $CARGO_HOME $npm_config_cache $XDG_CACHE_HOME -type f | sed 's/^/file: /'

@@ -134,7 +134,12 @@ async fn a_cancelled_build_leaves_no_process_and_no_file() {
         .platform
         .line_of("cancelled", "started", BUILD_LIMIT)
         .await;
-    assert!(["86421", "86422", "86423"].iter().all(|word| alive(word)));
+    // The shell says so before it has begun the last of them.
+    until("the build's programs", BUILD_LIMIT, || async {
+        let all = ["86421", "86422", "86423"].iter().all(|word| alive(word));
+        all.then_some(())
+    })
+    .await;
     bench.platform.cancel("cancelled");
     until("the build's end", Duration::from_secs(10), || async {
         let gone = !["86421", "86422", "86423"].iter().any(|word| alive(word));

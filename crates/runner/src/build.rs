@@ -454,7 +454,7 @@ mod tests {
     async fn a_machine_that_has_no_bubblewrap_refuses_commands_unless_told_otherwise() {
         // As on macOS.
         let probed = Sandbox::probe_at(&["/nowhere/bwrap"], None, Path::new("/nowhere")).await;
-        let reason = probed.err().expect("there is none");
+        let reason = probed.expect_err("there is none");
         let reason = reason.as_str();
         assert_eq!(may_run_commands(Some(reason), true), Ok(()));
         let refused = may_run_commands(Some(reason), false).unwrap_err();
