@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::Method;
-use nokube_domain::{Timestamp, UserRole};
+use nokube_domain::{Capability, Reach, Scope, Timestamp, UserRole};
 use sha2::{Digest as _, Sha256};
 
 use crate::bearer::{bearer, same_secret};
 use crate::db::{Db, DbError};
 use crate::host::{BodyReader, Headers, Host, InboundRequest};
 use crate::{
-    Access, Caller, DEFAULT_BODY_BYTES, Error, Fields, Response, asked, body, etag, token,
+    Access, Caller, DEFAULT_BODY_BYTES, Error, Fields, Response, Route, asked, body, etag, token,
 };
 
 /// A request in the hands of its handler.
@@ -73,11 +73,12 @@ impl Ctx {
     }
 
     /// Lets the request through, or says why not. The only place where access is decided.
-    pub(crate) fn guard(&mut self, access: Access) -> Result<(), Error> {
+    pub(crate) fn guard(&mut self, route: &Route) -> Result<(), Error> {
+        let access = route.access;
         match access {
             Access::Public => Ok(()),
             Access::User | Access::Admin => {
-                let caller = self.verify_caller()?;
+                let caller = self.verify_caller(route)?;
                 if access == Access::Admin && caller.role != UserRole::Admin {
                     return Err(Error::Forbidden("This needs an administrator."));
                 }
@@ -97,9 +98,34 @@ impl Ctx {
         }
     }
 
-    fn verify_caller(&self) -> Result<Caller, Error> {
+    fn verify_caller(&self, route: &Route) -> Result<Caller, Error> {
         let given = bearer(&self.headers).ok_or(Error::Unauthenticated { given: false })?;
-        token::verify(given, &self.required_variable("jwt_public_keys")?, self.now)
+        let keys = self.required_variable("jwt_public_keys")?;
+        let mut caller = token::verify(given, &keys, self.now)?;
+        if let Some(scopes) = &caller.scopes {
+            let needed = self.scope_needed(route.access);
+            if !route.any_scope && !scopes.include(needed) {
+                return Err(Error::ScopeMissing(needed));
+            }
+            if !scopes.include(Scope::Admin) {
+                caller.role = UserRole::User;
+            }
+        }
+        Ok(caller)
+    }
+
+    /// What a scoped token needs follows from whose route it is and whether it changes anything, so that
+    /// a new route needs something, too.
+    fn scope_needed(&self, access: Access) -> Scope {
+        let reach = if self.method.is_safe() {
+            Reach::Read
+        } else {
+            Reach::Write
+        };
+        match Capability::of_component(self.service) {
+            Some(capability) if access != Access::Admin => Scope::Of(capability, reach),
+            _ => Scope::Admin,
+        }
     }
 
     fn guard_by_secret(&self, variable: &'static str) -> Result<(), Error> {

@@ -70,7 +70,7 @@ pub async fn handle(
 }
 
 async fn run(route: &Route, mut cx: Ctx) -> Result<Response, Problem> {
-    cx.guard(route.access)?;
+    cx.guard(route)?;
     (route.handler)(cx).await
 }
 

@@ -1,7 +1,7 @@
 //! What can go wrong in any component, and the one place where it becomes a [`Problem`].
 
 use nokube_api::problem::FieldFault;
-use nokube_domain::Invalid;
+use nokube_domain::{Invalid, Scope};
 
 use crate::Problem;
 use crate::db::DbError;
@@ -19,6 +19,9 @@ pub enum Error {
     /// Known, but not allowed.
     #[error("the caller is not allowed to do this: {0}")]
     Forbidden(&'static str),
+    /// The token's scopes leave this out.
+    #[error("the token lacks the scope {0}")]
+    ScopeMissing(Scope),
     /// There is none, or it is someone else's.
     #[error("there is no such {0}")]
     NotFound(&'static str),
@@ -106,6 +109,7 @@ impl From<Error> for Problem {
         match error {
             Error::Unauthenticated { given } => unauthenticated(given),
             Error::Forbidden(detail) => Self::new(403, "forbidden", "Not allowed").detail(detail),
+            Error::ScopeMissing(scope) => scope_missing(scope),
             Error::NotFound(what) => {
                 Self::new(404, "not-found", "Not found").detail(format!("There is no such {what}."))
             }
@@ -152,6 +156,18 @@ impl From<Error> for Problem {
             | Error::Contradiction(_) => Self::internal(&error),
         }
     }
+}
+
+/// RFC 6750, section 3.1: names the scope that is needed.
+fn scope_missing(scope: Scope) -> Problem {
+    Problem::new(403, "scope-missing", "Token not good for this")
+        .detail(format!(
+            "The API token behind this access token lacks the scope {scope}. Make one that has it."
+        ))
+        .header(
+            "www-authenticate",
+            format!(r#"Bearer realm="nokube", error="insufficient_scope", scope="{scope}""#),
+        )
 }
 
 /// RFC 6750, section 3: `error` only when credentials were given.

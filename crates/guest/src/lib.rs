@@ -43,6 +43,7 @@ mod problem;
 mod public_keys;
 mod response;
 mod routes;
+mod search;
 #[cfg(target_family = "wasm")]
 mod spin;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
@@ -67,6 +68,7 @@ pub use problem::Problem;
 pub use public_keys::{PublicKey, public_keys};
 pub use response::{BodyStream, Response};
 pub use routes::{Access, Component, Route};
+pub use search::like_pattern;
 #[cfg(target_family = "wasm")]
 pub use spin::serve;
 

@@ -32,6 +32,9 @@ pub struct Route {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// For `user` routes: whether an access token may have any scopes. Everywhere else they must include
+    /// what the component and the method ask for.
+    pub any_scope: bool,
     /// The path of the handler in the code; its last segment is the operation id.
     pub operation: &'static str,
     /// The handler behind its guard.
@@ -71,7 +74,9 @@ pub struct Component {
 /// };
 /// ```
 ///
-/// Handlers in `user` and `admin` are `async fn(Ctx, Caller)`, all others `async fn(Ctx)`.
+/// `any_scope` is `user` for tokens of whatever scopes: for what only tells a token about itself.
+///
+/// Handlers in `user`, `any_scope` and `admin` are `async fn(Ctx, Caller)`, all others `async fn(Ctx)`.
 #[macro_export]
 macro_rules! routes {
     ($($group:ident { $($method:ident $path:literal => $handler:path;)* })*) => {
@@ -83,10 +88,13 @@ macro_rules! routes {
 #[macro_export]
 macro_rules! __route {
     (user $method:ident $path:literal $handler:path) => {
-        $crate::__route!(@called User $method $path $handler)
+        $crate::__route!(@called User false $method $path $handler)
+    };
+    (any_scope $method:ident $path:literal $handler:path) => {
+        $crate::__route!(@called User true $method $path $handler)
     };
     (admin $method:ident $path:literal $handler:path) => {
-        $crate::__route!(@called Admin $method $path $handler)
+        $crate::__route!(@called Admin false $method $path $handler)
     };
     (public $method:ident $path:literal $handler:path) => {
         $crate::__route!(@plain Public $method $path $handler)
@@ -103,11 +111,12 @@ macro_rules! __route {
     (system $method:ident $path:literal $handler:path) => {
         $crate::__route!(@plain System $method $path $handler)
     };
-    (@called $access:ident $method:ident $path:literal $handler:path) => {
+    (@called $access:ident $any_scope:literal $method:ident $path:literal $handler:path) => {
         $crate::Route {
             method: $crate::Method::$method,
             path: $path,
             access: $crate::Access::$access,
+            any_scope: $any_scope,
             operation: stringify!($handler),
             handler: |cx| ::std::boxed::Box::pin(async move {
                 let caller = cx.authenticated()?;
@@ -120,6 +129,7 @@ macro_rules! __route {
             method: $crate::Method::$method,
             path: $path,
             access: $crate::Access::$access,
+            any_scope: false,
             operation: stringify!($handler),
             handler: |cx| ::std::boxed::Box::pin(async move {
                 $handler(cx).await.map_err($crate::Problem::from)

@@ -28,8 +28,10 @@ use crate::token::{AUDIENCE, AccessClaims, ISSUER};
 use crate::{Component, handle};
 
 mod contract;
+mod scopes;
 
 pub use contract::check_contract;
+pub use scopes::check_scopes;
 
 type Answerer = Box<dyn Fn(&OutboundRequest) -> Result<OutboundAnswer, SendError>>;
 
@@ -171,11 +173,21 @@ impl TestApp {
     /// An access token of some user for 15 minutes, as `auth` would issue it.
     #[must_use]
     pub fn token(&self, id: i64, username: &str, role: &str) -> String {
+        self.sign(id, username, role, None)
+    }
+
+    /// The same for an API token with these scopes, separated by spaces.
+    #[must_use]
+    pub fn scoped_token(&self, id: i64, username: &str, role: &str, scopes: &str) -> String {
+        self.sign(id, username, role, Some(scopes.to_owned()))
+    }
+
+    fn sign(&self, id: i64, username: &str, role: &str, scope: Option<String>) -> String {
         let custom = AccessClaims {
             username: username.to_owned(),
             role: role.to_owned(),
             sid: format!("session-of-{username}"),
-            scope: None,
+            scope,
         };
         let seconds = u64::try_from(self.host.now.get() / 1000).unwrap_or(0);
         let issued_at = UnixTimeStamp::from_secs(seconds);

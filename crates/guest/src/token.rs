@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use jwt_simple::algorithms::{Ed25519PublicKey, EdDSAPublicKeyLike};
 use jwt_simple::common::VerificationOptions;
 use jwt_simple::prelude::{Duration, HashSet, UnixTimeStamp};
-use nokube_domain::{Timestamp, UserId, UserRole};
+use nokube_domain::{Scopes, Timestamp, UserId, UserRole};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -111,10 +111,7 @@ fn verify_signature(token: &str, public_keys: &str, now: Timestamp) -> Result<Ca
             username: claims.custom.username,
             role: UserRole::parse(&claims.custom.role).map_err(|_| refused())?,
             session_id: claims.custom.sid,
-            scopes: claims
-                .custom
-                .scope
-                .map(|scope| scope.split_whitespace().map(str::to_owned).collect()),
+            scopes: claims.custom.scope.as_deref().map(Scopes::of_token),
             expires_at_seconds: expires_at,
         });
     }

@@ -261,3 +261,35 @@ fn pages_of_allowed_origins_may_ask_and_others_not() {
     let refused = preflight("https://evil.example.com");
     assert_eq!(refused.headers.get("access-control-allow-origin"), None);
 }
+
+#[test]
+fn a_component_that_no_scope_names_is_reached_by_administration_alone() {
+    let app = TestApp::new(&NOTES);
+    let call = |method: Method, role: &str, scopes: &str| {
+        let token = app.scoped_token(7, "alice", role, scopes);
+        app.request(method, "/api/v1/notes/1").bearer(&token).send()
+    };
+    for scopes in ["", "read", "write", "notes:read", "projects:write"] {
+        let answer = call(Method::GET, "user", scopes);
+        assert_eq!(answer.expect(403)["type"], "/problems/scope-missing");
+    }
+    assert_ne!(call(Method::GET, "user", "admin").status, 403);
+}
+
+#[test]
+fn the_scope_admin_makes_nobody_an_administrator() {
+    let app = TestApp::new(&NOTES);
+    let delete = |role: &str, scopes: &str| {
+        let token = app.scoped_token(7, "alice", role, scopes);
+        app.delete("/api/v1/notes").bearer(&token).send()
+    };
+    assert_eq!(
+        delete("user", "admin").expect(403)["type"],
+        "/problems/forbidden"
+    );
+    assert_eq!(
+        delete("admin", "write").expect(403)["type"],
+        "/problems/scope-missing"
+    );
+    assert_ne!(delete("admin", "admin").status, 403);
+}

@@ -82,3 +82,8 @@ fn what_is_for_runners_and_the_platform_refuses_users() {
     }
     assert_eq!(scene.build(&id)["status"], "pending");
 }
+
+#[test]
+fn scoped_tokens_reach_only_what_they_are_for() {
+    assert!(nokube_guest::testing::check_scopes(&COMPONENT, "builds") > 0);
+}

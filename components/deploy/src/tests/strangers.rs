@@ -96,3 +96,8 @@ fn what_is_for_the_platform_alone_refuses_users() {
         }
     }
 }
+
+#[test]
+fn scoped_tokens_reach_only_what_they_are_for() {
+    assert!(nokube_guest::testing::check_scopes(&COMPONENT, "deploy") > 0);
+}

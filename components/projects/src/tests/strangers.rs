@@ -13,7 +13,7 @@ fn every_route_of_a_foreign_project_is_404() {
     for route in COMPONENT
         .routes
         .iter()
-        .filter(|route| route.path.contains(':'))
+        .filter(|route| route.access == Access::User && route.path.contains(':'))
     {
         let body = match route.operation_id() {
             "get_project" | "update_project" | "delete_project" | "list_project_activity" => {
@@ -83,4 +83,9 @@ fn an_id_that_can_not_be_one_is_404() {
         let answer = app.request(Method::GET, &path).bearer(&alice(&app)).send();
         assert_eq!(answer.status, 404, "{id}");
     }
+}
+
+#[test]
+fn scoped_tokens_reach_only_what_they_are_for() {
+    assert!(nokube_guest::testing::check_scopes(&COMPONENT, "projects") > 0);
 }
