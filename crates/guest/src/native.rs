@@ -34,7 +34,7 @@ pub struct NativeHost {
 
 /// Sends a request with a JSON body and the system token of the variables; gives status and body.
 pub async fn send(
-    component: &Component,
+    component: &'static Component,
     host: NativeHost,
     method: Method,
     path: &str,
