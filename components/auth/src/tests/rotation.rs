@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike as _};
+use jwt_simple::algorithms::Ed25519KeyPair;
 use serde_json::Value;
 
 use super::{PASSWORD, access, app, login, register};
