@@ -74,19 +74,28 @@ async fn run(route: &Route, mut cx: Ctx) -> Result<Response, Problem> {
     (route.handler)(cx).await
 }
 
-enum Found {
+pub(crate) enum Found {
     Route(&'static Route, Vec<(&'static str, String)>),
     Options(String),
     OtherMethods(String),
     Nothing,
 }
 
-fn find(routes: &'static [Route], method: &Method, path: &str) -> Found {
+pub(crate) fn find(routes: &'static [Route], method: &Method, path: &str) -> Found {
+    // `/projects/health` is no project: of the patterns that fit, the one with the earliest fixed segment is meant,
+    // whatever the method.
+    let fitting = routes
+        .iter()
+        .filter_map(|route| match_path(route.path, path).map(|parameters| (route, parameters)));
+    let Some(meant) = fitting
+        .clone()
+        .map(|(route, _)| route.path)
+        .min_by_key(|pattern| parameter_places(pattern))
+    else {
+        return Found::Nothing;
+    };
     let mut methods: Vec<&'static str> = Vec::new();
-    for route in routes {
-        let Some(parameters) = match_path(route.path, path) else {
-            continue;
-        };
+    for (route, parameters) in fitting.filter(|(route, _)| route.path == meant) {
         let answers_head = *method == Method::HEAD && route.method == Method::GET;
         if route.method == *method || answers_head {
             return Found::Route(route, parameters);
@@ -96,9 +105,6 @@ fn find(routes: &'static [Route], method: &Method, path: &str) -> Found {
             methods.push("HEAD");
         }
     }
-    if methods.is_empty() {
-        return Found::Nothing;
-    }
     methods.push("OPTIONS");
     let allow = methods.join(", ");
     if *method == Method::OPTIONS {
@@ -106,6 +112,14 @@ fn find(routes: &'static [Route], method: &Method, path: &str) -> Found {
     } else {
         Found::OtherMethods(allow)
     }
+}
+
+/// Which segments of a pattern are parameters; fixed ones come first in order.
+fn parameter_places(pattern: &str) -> Vec<bool> {
+    pattern
+        .split('/')
+        .map(|part| part.starts_with(':'))
+        .collect()
 }
 
 /// `/api/<capability>/…` is another name of `/api/v1/<capability>/…`.

@@ -293,3 +293,17 @@ fn the_scope_admin_makes_nobody_an_administrator() {
     );
     assert_ne!(delete("admin", "admin").status, 403);
 }
+
+#[test]
+fn a_fixed_path_is_never_taken_for_a_parameter_whatever_the_method() {
+    let app = app();
+    for (method, path, allow) in [
+        (Method::PATCH, "/api/v1/notes/health", "GET, HEAD, OPTIONS"),
+        (Method::GET, "/api/v1/notes/lease", "POST, OPTIONS"),
+        (Method::PATCH, "/api/v1/notes/7", "GET, HEAD, OPTIONS"),
+    ] {
+        let answer = app.request(method, path).send();
+        assert_eq!(answer.status, 405, "{path}");
+        assert_eq!(answer.headers.get("allow"), Some(allow), "{path}");
+    }
+}

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 
 use super::{TestAnswer, TestApp};
 use crate::asked::{self, Asked};
-use crate::dispatch::canonical;
-use crate::routes::match_path;
+use crate::dispatch::{Found, canonical, find};
 use crate::{Access, Component};
 
 /// Names a folder that documents are written to instead of being compared: `cargo xtask openapi` sets it.
@@ -55,13 +54,12 @@ impl Held {
     ) {
         let asked = asked::take();
         let path = canonical(path.split('?').next().unwrap_or_default());
-        let found = component
-            .routes
-            .iter()
-            .find(|route| route.method == *method && match_path(route.path, &path).is_some());
-        let Some(route) = found else {
+        let Found::Route(route, _) = find(component.routes, method, &path) else {
             return;
         };
+        if *method == Method::HEAD {
+            return;
+        }
         let document = self.document(route.access);
         let row = row(route);
         let template = row.template();
