@@ -18,6 +18,7 @@ use nokube_domain::BuildId;
 use nokube_keys::{BlobTicket, TicketUse};
 use tokio_util::io::ReaderStream;
 
+use super::origin;
 use super::problem::Problem;
 use crate::blobs::{ReceiveError, Received};
 use crate::server::Shared;
@@ -189,7 +190,7 @@ async fn tell_platform(
 
 /// The platform's answer about a source, as far as it is for the uploader.
 async fn platform_answer(request: reqwest::RequestBuilder) -> Result<Response, Problem> {
-    let answer = request.send().await.map_err(|error| {
+    let answer = origin::pass_on(request).send().await.map_err(|error| {
         tracing::warn!(error = %error.without_url(), "the platform was not asked about a source");
         UNREACHABLE
     })?;
@@ -203,9 +204,6 @@ async fn platform_answer(request: reqwest::RequestBuilder) -> Result<Response, P
         if let Some(value) = answer.headers().get(&name) {
             headers.insert(name, value.clone());
         }
-    }
-    if let Some(value) = answer.headers().get("x-request-id") {
-        headers.insert("x-request-id", value.clone());
     }
     let body = answer.bytes().await.map_err(|_| UNREACHABLE)?;
     if body.len() > MAX_ANSWER_BYTES {

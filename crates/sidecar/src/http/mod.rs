@@ -5,6 +5,7 @@ mod apps;
 mod artifacts;
 mod blobs;
 mod health;
+mod origin;
 mod problem;
 mod token;
 
@@ -12,8 +13,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{any, get};
 
 pub(crate) use problem::Problem;
 
@@ -45,6 +46,7 @@ pub(crate) fn api(shared: &Arc<Shared>) -> Router {
         .with_state(Arc::clone(shared))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(origin::settle))
 }
 
 /// For holders of a ticket.
@@ -56,8 +58,10 @@ pub(crate) fn blobs(shared: &Arc<Shared>) -> Router {
                 .put(blobs::put_blob)
                 .post(blobs::put_blob),
         )
+        .route("/blobs/{ticket}/{*rest}", any(problem::not_found))
         // The ticket says how much may be stored.
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(shared))
         .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(origin::settle))
 }

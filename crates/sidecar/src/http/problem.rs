@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::origin;
 use crate::check::SpecFault;
 use crate::space::is_of_the_disk;
 
@@ -152,14 +153,14 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, slug, title, detail) = self.parts();
-        let request_id = uuid::Uuid::now_v7().to_string();
+        let request_id = origin::request_id();
         let mut body = json!({
             "type": format!("/problems/{slug}"),
             "title": title,
             "status": status.as_u16(),
             "detail": detail.as_deref().unwrap_or(title),
             // Not the path, as elsewhere: a blob's holds its ticket, and answers are kept and shown.
-            "instance": format!("urn:uuid:{request_id}"),
+            "instance": format!("urn:nokube:request:{request_id}"),
             "request_id": request_id,
         });
         if let Self::Invalid(faults) = &self {
@@ -175,6 +176,8 @@ impl IntoResponse for Problem {
                 slug,
                 "answered an error"
             );
+        } else {
+            tracing::info!(request_id, status = status.as_u16(), slug, "refused");
         }
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -231,3 +231,30 @@ async fn what_is_no_artifact_is_refused() {
     assert_eq!(answer.status(), 422);
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
 }
+
+#[tokio::test]
+async fn what_an_upload_asks_of_the_platform_carries_the_uploaders_request_id() {
+    let world = world().await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let put = |id: &str, ticket: &str| {
+        let url = format!("{}/blobs/{ticket}", world.sidecar.url);
+        let request = world.sidecar.client.put(url).body("abc");
+        request
+            .header("x-request-id", id)
+            .header("traceparent", trace)
+            .send()
+    };
+    let signed = ticket("traced", TicketUse::PutSource);
+    let answer = put("upload-7", &signed).await.unwrap();
+    assert_eq!(answer.status(), 202);
+    assert_eq!(answer.headers()["x-request-id"], "upload-7");
+    let asked_and_told = vec![("upload-7".to_owned(), trace.to_owned()); 2];
+    assert_eq!(*world.platform.origins.lock().unwrap(), asked_and_told);
+
+    let answer = put("upload-8", &signed).await.unwrap();
+    assert_eq!(answer.status(), 410);
+    assert_eq!(answer.headers()["x-request-id"], "upload-8");
+    let problem: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(problem["request_id"], "upload-8");
+    assert!(!problem.to_string().contains(&signed), "{problem}");
+}

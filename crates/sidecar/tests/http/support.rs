@@ -144,6 +144,8 @@ pub(crate) struct FakePlatform {
     pub(crate) awaited: Mutex<Option<(u16, Value)>>,
     /// What must stay, page by page, by path; without any it answers 503.
     pub(crate) kept: Mutex<HashMap<&'static str, Vec<Value>>>,
+    /// `X-Request-Id` and `traceparent` of what it was asked and told about sources.
+    pub(crate) origins: Mutex<Vec<(String, String)>>,
     /// How often it was asked for the first page of artifacts.
     pub(crate) asked: AtomicUsize,
 }
@@ -173,6 +175,7 @@ async fn source(
     axum::Json(body): axum::Json<Value>,
 ) -> (StatusCode, axum::Json<Value>) {
     assert_eq!(headers["authorization"], format!("Bearer {SYSTEM_TOKEN}"));
+    platform.note_origin(&headers);
     if *platform.down.lock().unwrap() {
         return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({})));
     }
@@ -187,7 +190,11 @@ async fn source(
     (StatusCode::ACCEPTED, axum::Json(json!({ "build_id": id })))
 }
 
-async fn awaited(State(platform): State<Arc<FakePlatform>>) -> (StatusCode, axum::Json<Value>) {
+async fn awaited(
+    State(platform): State<Arc<FakePlatform>>,
+    headers: HeaderMap,
+) -> (StatusCode, axum::Json<Value>) {
+    platform.note_origin(&headers);
     if *platform.down.lock().unwrap() {
         return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({})));
     }
@@ -211,6 +218,15 @@ async fn kept_sources(
 }
 
 impl FakePlatform {
+    fn note_origin(&self, headers: &HeaderMap) {
+        let header = |name: &str| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let origin = (header("x-request-id"), header("traceparent"));
+        self.origins.lock().unwrap().push(origin);
+    }
+
     /// The page after the one that ends with the name that the query has.
     fn page(
         &self,
