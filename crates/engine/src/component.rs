@@ -18,6 +18,7 @@ use crate::host::{Grants, key_value, sqlite};
 use crate::imports;
 use crate::instance::{InstanceState, Starter};
 use crate::logs::AppLog;
+use crate::share::Share;
 
 /// A component that can be asked.
 pub(crate) struct Component {
@@ -46,6 +47,8 @@ pub(crate) struct ComponentShared {
     pub(crate) outbound: Arc<OutboundHttp>,
     /// The application is gone: idle instances end.
     pub(crate) closed: CancellationToken,
+    /// What the application may use of the engine.
+    pub(crate) share: Arc<Share>,
     pub(crate) pre: OnceCell<ProxyPre<InstanceState>>,
 }
 

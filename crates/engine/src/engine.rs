@@ -8,6 +8,8 @@ use wasmtime::{Config, PoolingAllocationConfig};
 
 use crate::instance::InstanceState;
 use crate::options::EngineOptions;
+use crate::share::{Share, Shares};
+use crate::threads::Threads;
 use crate::ticker::Ticker;
 
 /// Why there is no engine.
@@ -16,8 +18,8 @@ pub enum EngineError {
     /// wasmtime refused its settings, mostly because the address space is too small for the pool.
     #[error("the WebAssembly engine could not be set up")]
     Wasmtime(#[source] wasmtime::Error),
-    /// The epoch thread could not be started.
-    #[error("the engine's clock thread could not be started")]
+    /// The epoch thread, or the sets of threads for blocking work, could not be started.
+    #[error("the engine's threads could not be started")]
     Thread(#[source] std::io::Error),
 }
 
@@ -31,7 +33,27 @@ struct Inner {
     ticker: Ticker,
     instances: Arc<Semaphore>,
     heavy: Arc<Semaphore>,
+    threads: EngineThreads,
+    shares: Shares,
     options: EngineOptions,
+}
+
+/// Threads for work that blocks, by its kind.
+pub(crate) struct EngineThreads {
+    /// Statements on databases and key-value stores.
+    pub(crate) databases: Arc<Threads>,
+    /// Looking names up.
+    pub(crate) names: Arc<Threads>,
+}
+
+impl EngineThreads {
+    fn new(options: &EngineOptions) -> std::io::Result<Self> {
+        let set = |name, count: u32| Threads::new(name, count as usize, options.blocking_nice);
+        Ok(Self {
+            databases: Arc::new(set("database", options.database_threads)?),
+            names: Arc::new(set("names", options.name_threads)?),
+        })
+    }
 }
 
 impl Engine {
@@ -44,12 +66,15 @@ impl Engine {
         let wasmtime = wasmtime::Engine::new(&config(&options)).map_err(EngineError::Wasmtime)?;
         let ticker =
             Ticker::start(wasmtime.clone(), options.tick()).map_err(EngineError::Thread)?;
+        let threads = EngineThreads::new(&options).map_err(EngineError::Thread)?;
         Ok(Self(Arc::new(Inner {
             wasmtime,
             linker: OnceLock::new(),
             ticker,
             instances: Arc::new(Semaphore::new(options.max_instances as usize)),
             heavy: Arc::new(Semaphore::new(options.heavy_slots.max(1) as usize)),
+            threads,
+            shares: Shares::default(),
             options,
         })))
     }
@@ -73,6 +98,13 @@ impl Engine {
 
     pub(crate) fn heavy(&self) -> &Arc<Semaphore> {
         &self.0.heavy
+    }
+
+    /// What the application `id` may use of this engine; for a trusted one that is all of it.
+    pub(crate) fn share(&self, id: &str, trusted: bool) -> Arc<Share> {
+        self.0
+            .shares
+            .of(id, trusted, &self.0.options, &self.0.threads)
     }
 
     /// Everything a component may import. Made when the first application is loaded: a process that only compiles

@@ -35,6 +35,8 @@ pub mod registry;
 mod request;
 mod running;
 pub mod server;
+mod share;
+pub mod threads;
 mod ticker;
 
 pub use app::{App, ProbeError};

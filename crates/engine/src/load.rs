@@ -19,6 +19,7 @@ use crate::gate::Flights;
 use crate::host::outbound_http::{self, OutboundHttp};
 use crate::host::{Grants, LogSink, key_value, sqlite};
 use crate::logs::{AppLog, LogOptions};
+use crate::share::Share;
 use crate::{AppConfig, Engine};
 
 /// Why an application cannot be served: everything that is wrong with it.
@@ -84,6 +85,7 @@ impl Engine {
 struct Loader<'a> {
     engine: &'a Engine,
     config: &'a AppConfig,
+    share: Arc<Share>,
     log: Arc<AppLog>,
     faults: Vec<Fault>,
     databases: BTreeMap<&'a str, Arc<sqlite::Database>>,
@@ -102,13 +104,18 @@ impl<'a> Loader<'a> {
         } else {
             key_value::Limits::tenant()
         };
+        let share = engine.share(&config.id, config.trusted);
         let databases = config
             .sqlite
             .iter()
             .map(|(label, path)| {
                 (
                     label.as_str(),
-                    Arc::new(sqlite::Database::new(path, sqlite_limits.clone())),
+                    Arc::new(sqlite::Database::new(
+                        path,
+                        sqlite_limits.clone(),
+                        share.databases.clone(),
+                    )),
                 )
             })
             .collect();
@@ -118,13 +125,19 @@ impl<'a> Loader<'a> {
             .map(|(label, path)| {
                 (
                     label.as_str(),
-                    Arc::new(key_value::Store::new(label, path, store_limits.clone())),
+                    Arc::new(key_value::Store::new(
+                        label,
+                        path,
+                        store_limits.clone(),
+                        share.databases.clone(),
+                    )),
                 )
             })
             .collect();
         Self {
             engine,
             config,
+            share,
             log: Arc::new(AppLog::new(config.log_dir.clone(), LogOptions::default())),
             faults: Vec::new(),
             databases,
@@ -351,6 +364,7 @@ impl<'a> Loader<'a> {
                 component: part.id.clone(),
             }),
             outbound_limits,
+            self.share.names.clone(),
         );
         Component::new(ComponentShared {
             engine: self.engine.clone(),
@@ -369,6 +383,7 @@ impl<'a> Loader<'a> {
             key_value: Arc::new(part.key_value),
             outbound: Arc::new(outbound),
             closed: closed.clone(),
+            share: Arc::clone(&self.share),
             pre: OnceCell::new(),
         })
     }

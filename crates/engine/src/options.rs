@@ -26,6 +26,17 @@ pub struct EngineOptions {
     pub heavy_slots: u32,
     /// Milliseconds a request may compute before it shares the heavy slots.
     pub burst_ms: u64,
+    /// Threads for statements on databases and key-value stores. They exist while there is work for them.
+    pub database_threads: u32,
+    /// How many of them one application gets, unless it is trusted: a statement that can't be interrupted (SQLite asks
+    /// between instructions, and one instruction may be long) holds its thread.
+    pub database_threads_per_app: u32,
+    /// Threads for looking names up, which a server that does not answer holds for many seconds.
+    pub name_threads: u32,
+    /// How many of them one application gets, unless it is trusted.
+    pub name_threads_per_app: u32,
+    /// How many steps (nice(2)) such threads stand back behind those that run guests.
+    pub blocking_nice: i32,
 }
 
 impl Default for EngineOptions {
@@ -40,6 +51,11 @@ impl Default for EngineOptions {
             tick_ms: 5,
             heavy_slots: cores.saturating_sub(1).max(1),
             burst_ms: 50,
+            database_threads: 64,
+            database_threads_per_app: 2,
+            name_threads: 32,
+            name_threads_per_app: 2,
+            blocking_nice: 5,
         }
     }
 }
@@ -50,6 +66,8 @@ impl EngineOptions {
         Self {
             max_instances: 128,
             warm_slots: 8,
+            // One application, which waits for its own statements only.
+            blocking_nice: 0,
             ..Self::default()
         }
     }

@@ -11,6 +11,7 @@ mod limits;
 mod loading;
 mod measure;
 mod serving;
+mod shares;
 mod support;
 mod together;
 mod worlds;

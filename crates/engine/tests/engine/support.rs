@@ -140,6 +140,17 @@ impl Stage {
         Self { config, dir }
     }
 
+    /// With databases of these labels, which the component may open.
+    pub(crate) fn with_databases(id: &str, labels: &[&str]) -> Self {
+        let metadata = json!({ "databases": labels, "allowed_outbound_hosts": ["http://*:*"] });
+        let mut stage = Self::of(id, &[("probe", json!("/..."))], &metadata);
+        for label in labels {
+            let path = stage.dir.path().join(format!("{label}.db"));
+            stage.config.sqlite.insert((*label).to_owned(), path);
+        }
+        stage
+    }
+
     pub(crate) async fn load(&self) -> Arc<App> {
         engine()
             .load(self.config.clone())
@@ -208,6 +219,15 @@ impl Served {
         let host = self.host();
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
+        exchange(self.addr, request.as_bytes()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Reply {
+        let host = self.host();
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
         exchange(self.addr, request.as_bytes()).await
     }
 

@@ -26,6 +26,7 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let answer = match path {
         "/served" => Ok(served.to_string()),
         "/echo" => echo(request).await,
+        "/sql" => sql(query, request).await,
         _ => act(path, query).await,
     };
     let (status, text) = match answer {
@@ -158,6 +159,19 @@ fn sqlite(label: &str) -> anyhow::Result<String> {
     let rows = connection.execute("SELECT count(*) AS n FROM visit", &[])?;
     let count = rows.rows().next().and_then(|row| row.get::<i64>("n"));
     Ok(count.unwrap_or_default().to_string())
+}
+
+/// Runs the statements in the body, one a line, on one connection. Answers with the first value of the last one.
+async fn sql(label: &str, request: IncomingRequest) -> anyhow::Result<String> {
+    let body = request.into_body().await?;
+    let connection = spin_sdk::sqlite::Connection::open(label)?;
+    let mut last = String::new();
+    for statement in std::str::from_utf8(&body)?.lines() {
+        let result = connection.execute(statement, &[])?;
+        let value = result.rows.first().and_then(|row| row.values.first());
+        last = value.map_or_else(String::new, |value| format!("{value:?}"));
+    }
+    Ok(last)
 }
 
 fn key_value(label: &str) -> anyhow::Result<String> {

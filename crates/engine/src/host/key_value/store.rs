@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::OnceCell;
 
 use crate::host::sqlite::{self, Connection, Database, Value};
+use crate::threads::Share;
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL,
@@ -48,6 +50,8 @@ impl Limits {
     pub fn tenant() -> Self {
         Self::with_file(sqlite::Limits {
             max_database_bytes: Some(64 * 1024 * 1024),
+            // The statements are ours, and each touches one key or lists them.
+            inline_budget: Duration::from_millis(2),
             ..sqlite::Limits::tenant()
         })
     }
@@ -97,12 +101,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store that is called `name` in the SQLite file `path`. One file can hold several.
+    /// The store that is called `name` in the SQLite file `path`, one of possibly several. What may block runs on
+    /// `threads`.
     #[must_use]
-    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>, limits: Limits) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        path: impl Into<PathBuf>,
+        limits: Limits,
+        threads: Share,
+    ) -> Self {
         Self {
             name: name.into(),
-            database: Arc::new(Database::new(path, limits.file.clone())),
+            database: Arc::new(Database::new(path, limits.file.clone(), threads)),
             limits,
             created: OnceCell::new(),
         }

@@ -4,6 +4,11 @@ use tempfile::TempDir;
 
 use super::keyvalue::{atomics, batch, store as wasi_store};
 use super::*;
+use crate::threads::{Share, Threads};
+
+fn share() -> Share {
+    Arc::new(Threads::new("database", 4, 0).unwrap()).share(4)
+}
 
 fn limits() -> Limits {
     let mut limits = Limits::tenant();
@@ -14,7 +19,10 @@ fn limits() -> Limits {
 fn store(limits: Limits) -> (TempDir, Arc<Store>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kv/default.db");
-    (folder, Arc::new(Store::new("default", path, limits)))
+    (
+        folder,
+        Arc::new(Store::new("default", path, limits, share())),
+    )
 }
 
 fn bytes(text: &str) -> Vec<u8> {
@@ -47,8 +55,8 @@ async fn empty_keys_and_values_are_values_too() {
 async fn stores_in_one_file_are_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kv.db");
-    let a = Store::new("a", &path, limits());
-    let b = Store::new("b", &path, limits());
+    let a = Store::new("a", &path, limits(), share());
+    let b = Store::new("b", &path, limits(), share());
     a.set("k", bytes("a")).await.unwrap();
     assert_eq!(b.get("k").await.unwrap(), None);
     assert!(b.keys().await.unwrap().is_empty());

@@ -1,7 +1,7 @@
 //! Connecting: the name is resolved once, the addresses are checked, and only a checked address is connected to.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use super::{BoxFuture, Egress, is_public, tls};
+use crate::threads::Share;
 
 /// The least time that one of several addresses gets.
 const MIN_ATTEMPT: Duration = Duration::from_millis(300);
@@ -33,19 +34,29 @@ pub trait Resolve: Send + Sync {
     fn resolve(&self, host: String, port: u16) -> Resolving;
 }
 
-/// The system's resolver.
+/// The system's resolver, which blocks, and for as long as it likes.
 #[derive(Debug)]
-pub(super) struct SystemResolver;
+pub(super) struct SystemResolver {
+    threads: Share,
+}
+
+impl SystemResolver {
+    pub(super) fn new(threads: Share) -> Self {
+        Self { threads }
+    }
+}
 
 impl Resolve for SystemResolver {
     fn resolve(&self, host: String, port: u16) -> Resolving {
+        let threads = self.threads.clone();
         Box::pin(async move {
             // Loopback by definition (RFC 6761, section 6.3), which not every C library knows.
             let name = host.strip_suffix('.').unwrap_or(&host);
             if name.ends_with(".localhost") {
                 return Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]);
             }
-            let addresses = tokio::net::lookup_host((host, port)).await?;
+            let look_up = move || (host.as_str(), port).to_socket_addrs();
+            let addresses = threads.run(look_up).await.map_err(io::Error::other)??;
             Ok(addresses.collect())
         })
     }

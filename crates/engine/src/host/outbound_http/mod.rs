@@ -31,6 +31,7 @@ use self::connect::{Connector, SystemResolver};
 pub use self::connect::{Resolve, Resolving};
 pub use self::limits::Limits;
 use super::LogSink;
+use crate::threads::Share;
 
 /// Idle connections that are kept open to one address.
 const MAX_IDLE_PER_HOST: usize = 16;
@@ -69,7 +70,7 @@ impl fmt::Debug for OutboundHttp {
 
 impl OutboundHttp {
     /// The outgoing requests of a component that may call what `allowed` says, within `egress` and `limits`. Refusals
-    /// are explained in `log`. Without `chain`, `*.spin.internal` is refused.
+    /// are explained in `log`. Without `chain`, `*.spin.internal` is refused. Names are looked up on `threads`.
     #[must_use]
     pub fn new(
         allowed: AllowList,
@@ -77,15 +78,10 @@ impl OutboundHttp {
         chain: Option<Arc<dyn Chain>>,
         log: Arc<dyn LogSink>,
         limits: Limits,
+        threads: Share,
     ) -> Self {
-        Self::with_resolver(
-            allowed,
-            egress,
-            chain,
-            log,
-            limits,
-            Arc::new(SystemResolver),
-        )
+        let resolver = Arc::new(SystemResolver::new(threads));
+        Self::with_resolver(allowed, egress, chain, log, limits, resolver)
     }
 
     /// The same with another source of addresses than the system's.

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::threads::Threads;
 
 #[derive(Default)]
 struct Log(Mutex<Vec<String>>);
@@ -83,7 +84,10 @@ fn fixture(egress: Egress, limits: Limits, resolver: Option<Arc<dyn Resolve>>) -
         Some(Arc::new(Other)),
         Arc::clone(&log) as Arc<dyn LogSink>,
         limits,
-        resolver.unwrap_or_else(|| Arc::new(SystemResolver)),
+        resolver.unwrap_or_else(|| {
+            let threads = Arc::new(Threads::new("names", 2, 0).unwrap());
+            Arc::new(SystemResolver::new(threads.share(2)))
+        }),
     );
     Fixture {
         log,

@@ -1,5 +1,6 @@
 //! One connection to a database file: how it is opened, how a statement runs on it, how it is cleaned for the next user.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,31 @@ pub(super) enum Tried {
     Writes,
 }
 
+/// How a statement ended that ran where it may block.
+pub(super) enum Ran {
+    /// It is done.
+    Done(Result<QueryResult, Failure>),
+    /// Somebody else holds a lock that it needs, and will give it back: run it again a little later. It has had no
+    /// effect.
+    Locked(Failure),
+    /// It does not only read. It has had no effect.
+    Writes,
+}
+
+thread_local! {
+    /// Whether SQLite met a lock that is worth waiting for, in the statement that this thread runs. When waiting would
+    /// be in vain (the one who holds the lock waits for us) SQLite says that it is busy without asking.
+    static MET_A_LOCK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Asked by SQLite whether to wait for a lock and try again. Waiting here would hold the thread, and an application's
+/// threads may be the very ones that the lock's holder needs to go on: whoever runs the statement waits, without a
+/// thread.
+fn note_lock(_tries: i32) -> bool {
+    MET_A_LOCK.set(true);
+    false
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct RawConnection {
@@ -96,6 +122,7 @@ impl RawConnection {
         }
         set_pragmas(&inner, limits)?;
         restore_settings(&inner)?;
+        inner.busy_handler(Some(note_lock))?;
 
         // From here on it is the guest who speaks.
         let watch = Arc::new(Watch::new());
@@ -126,46 +153,61 @@ impl RawConnection {
 
     /// Runs a statement if it only reads, is not locked out, and takes no longer than a thread can be lent for.
     pub(super) fn try_reading(&self, sql: &str, parameters: &[Value], limits: &Limits) -> Tried {
-        self.attempt(sql, parameters, limits, true)
+        match self.run(sql, parameters, limits, limits.inline_budget, true) {
+            Err(Stop::Sqlite(error)) if is_interrupted(&error) => Tried::Blocks,
+            outcome => self.tried(outcome, limits),
+        }
     }
 
     /// Begins a transaction that writes, unless another program holds the lock.
     pub(super) fn try_locking(&self, sql: &str, limits: &Limits) -> Tried {
-        self.attempt(sql, &[], limits, false)
+        let outcome = self.run(sql, &[], limits, limits.statement_budget, false);
+        self.tried(outcome, limits)
     }
 
-    fn attempt(
-        &self,
-        sql: &str,
-        parameters: &[Value],
-        limits: &Limits,
-        only_reading: bool,
-    ) -> Tried {
-        let (budget, patience) = (limits.inline_budget, Duration::ZERO);
-        match self.run(sql, parameters, limits, budget, patience, only_reading) {
+    /// Runs a statement inside a transaction that holds the lock.
+    pub(super) fn try_changing(&self, sql: &str, parameters: &[Value], limits: &Limits) -> Tried {
+        let outcome = self.run(sql, parameters, limits, limits.statement_budget, false);
+        self.tried(outcome, limits)
+    }
+
+    fn tried(&self, outcome: Result<QueryResult, Stop>, limits: &Limits) -> Tried {
+        match outcome {
             Ok(result) => Tried::Done(Ok(result)),
             Err(Stop::Writes) => Tried::Writes,
-            Err(Stop::Sqlite(error)) if is_worth_a_thread(&error) => Tried::Blocks,
+            Err(stop) if MET_A_LOCK.get() && stop.is_lock() => Tried::Blocks,
             Err(stop) => Tried::Done(Err(self.failure(stop, limits))),
         }
     }
 
-    /// Runs a statement to its end or the end of its time. Blocks.
+    /// Runs a statement to its end or the end of its time, unless it meets a lock, or writes although
+    /// `only_reading`. Blocks.
     pub(super) fn execute(
         &self,
         sql: &str,
         parameters: &[Value],
         limits: &Limits,
-    ) -> Result<QueryResult, Failure> {
-        let outcome = self.run(
+        only_reading: bool,
+    ) -> Ran {
+        match self.run(
             sql,
             parameters,
             limits,
             limits.statement_budget,
-            limits.busy_timeout,
-            false,
-        );
-        outcome.map_err(|stop| self.failure(stop, limits))
+            only_reading,
+        ) {
+            Ok(result) => Ran::Done(Ok(result)),
+            Err(Stop::Writes) => Ran::Writes,
+            Err(stop) => {
+                let may_wait = MET_A_LOCK.get() && stop.is_lock();
+                let failure = self.failure(stop, limits);
+                if may_wait {
+                    Ran::Locked(failure)
+                } else {
+                    Ran::Done(Err(failure))
+                }
+            }
+        }
     }
 
     fn run(
@@ -174,10 +216,9 @@ impl RawConnection {
         parameters: &[Value],
         limits: &Limits,
         budget: Duration,
-        patience: Duration,
         only_reading: bool,
     ) -> Result<QueryResult, Stop> {
-        self.inner.busy_timeout(patience)?;
+        MET_A_LOCK.set(false);
         self.watch.start(budget, is_vacuum(sql));
         nokube_faults::crash_point("sqlite.before_statement");
         let result = self.step_through(sql, parameters, limits, only_reading);
@@ -238,10 +279,10 @@ impl RawConnection {
 
     /// Makes the connection as good as new for another user; `false` when it should be closed instead. Blocks while an
     /// open transaction is rolled back.
-    pub(super) fn clean(&self, limits: &Limits) -> bool {
+    pub(super) fn clean(&self) -> bool {
         let stain = self.watch.take_stain();
         self.watch.finish();
-        if stain == Stain::Lasting || self.inner.busy_timeout(limits.busy_timeout).is_err() {
+        if stain == Stain::Lasting {
             return false;
         }
         // SQLite opens a file of a read-only disk for reading, and stays at that when the disk is
@@ -315,6 +356,18 @@ enum Stop {
     Writes,
 }
 
+impl Stop {
+    fn is_lock(&self) -> bool {
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
+        matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        )
+    }
+}
+
 impl From<rusqlite::Error> for Stop {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
@@ -323,13 +376,6 @@ impl From<rusqlite::Error> for Stop {
 
 fn is_interrupted(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
-}
-
-fn is_worth_a_thread(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::OperationInterrupted | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
 }
 
 fn set_limits(connection: &rusqlite::Connection, limits: &Limits) -> Result<(), rusqlite::Error> {

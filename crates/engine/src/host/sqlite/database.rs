@@ -8,12 +8,15 @@ use tokio::time::timeout;
 
 use super::connection::{Failure, RawConnection};
 use super::limits::Limits;
+use crate::threads::Share;
 
 /// A database file. Nothing is opened before the first statement.
 #[derive(Debug)]
 pub struct Database {
     path: PathBuf,
     limits: Limits,
+    /// Where statements run that may take long.
+    threads: Share,
     idle: Mutex<Vec<RawConnection>>,
     connections: Arc<Semaphore>,
     /// Whose turn it is to write. SQLite lets one connection write at a time and makes the others poll; standing in
@@ -22,13 +25,15 @@ pub struct Database {
 }
 
 impl Database {
-    /// The database in the file `path`, which is created when first used, as is its folder.
+    /// The database in the file `path`, which is created when first used, as is its folder. What may block runs on
+    /// `threads`.
     #[must_use]
-    pub fn new(path: impl Into<PathBuf>, limits: Limits) -> Self {
+    pub fn new(path: impl Into<PathBuf>, limits: Limits, threads: Share) -> Self {
         let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
         Self {
             path: path.into(),
             limits,
+            threads,
             idle: Mutex::new(Vec::new()),
             connections,
             writer: Arc::new(Semaphore::new(1)),
@@ -45,6 +50,11 @@ impl Database {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Where its statements run.
+    pub(super) fn threads(&self) -> &Share {
+        &self.threads
     }
 
     /// Closes connections that nobody uses. Those in use close when they are given back, if this was the last one to
@@ -71,13 +81,13 @@ impl Database {
             database: Arc::clone(self),
             turn: None,
             has_written: false,
-            _permit: permit,
+            place: Some(permit),
         })
     }
 
     async fn open(self: &Arc<Self>) -> Result<RawConnection, Failure> {
         let database = Arc::clone(self);
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = self.threads.run(move || {
             if let Some(folder) = database.path.parent() {
                 std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
             }
@@ -115,7 +125,7 @@ impl Database {
     }
 
     fn give_back(&self, connection: RawConnection) {
-        if connection.clean(&self.limits) {
+        if connection.clean() {
             self.idle_connections().push(connection);
         }
     }
@@ -129,10 +139,8 @@ impl Drop for Database {
     fn drop(&mut self) {
         let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
         // Closing the last connection writes the log back into the database.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current()
-            && !idle.is_empty()
-        {
-            runtime.spawn_blocking(move || drop(idle));
+        if !idle.is_empty() {
+            self.threads.spawn(move || drop(idle));
         }
     }
 }
@@ -146,7 +154,8 @@ pub(super) struct Lease {
     pub(super) turn: Option<OwnedSemaphorePermit>,
     /// Whether a statement that may write has run: before, the connection's counters are those of its last user.
     pub(super) has_written: bool,
-    _permit: OwnedSemaphorePermit,
+    /// Among the database's connections.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {
@@ -163,14 +172,12 @@ impl Drop for Lease {
             return;
         };
         let database = Arc::clone(&self.database);
-        if (connection.in_transaction() || connection.watch().has_lasting_stain())
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            // Rolling back and closing may write. The turn ends with it.
-            let turn = self.turn.take();
-            runtime.spawn_blocking(move || {
+        if connection.in_transaction() || connection.watch().has_lasting_stain() {
+            // Rolling back and closing may write. The turn ends with it, and so does the connection's place.
+            let (turn, place) = (self.turn.take(), self.place.take());
+            self.database.threads.spawn(move || {
                 database.give_back(connection);
-                drop(turn);
+                drop((turn, place));
             });
         } else {
             database.give_back(connection);

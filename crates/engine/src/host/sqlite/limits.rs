@@ -17,7 +17,9 @@ pub struct Limits {
     pub max_result_rows: usize,
     /// How long one statement may run before it is interrupted.
     pub statement_budget: Duration,
-    /// How long a statement that only reads may occupy the thread that runs guests before it moves to another.
+    /// How long a statement that only reads may occupy the thread that runs guests before it moves to another. Zero
+    /// keeps all statements away from it: SQLite asks for the time between instructions only, and one instruction of
+    /// somebody who means it takes minutes.
     pub inline_budget: Duration,
     /// Whether changes of rows inside a transaction that holds the lock run on that thread as well. They can't be moved
     /// halfway, so only for applications that are trusted not to make them long.
@@ -62,7 +64,7 @@ impl Limits {
             max_result_bytes: 32 * MIB,
             max_result_rows: 100_000,
             statement_budget: Duration::from_secs(5),
-            inline_budget: Duration::from_millis(2),
+            inline_budget: Duration::ZERO,
             inline_writes: false,
             busy_timeout: Duration::from_secs(5),
             max_connections: 8,

@@ -1,14 +1,19 @@
 //! What a guest holds: a connection that is opened late, and runs its statements where they disturb no one.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use super::connection::{Failure, Tried};
+use super::connection::{Failure, Ran, Tried};
 use super::database::{Database, Lease};
 use super::kind::Kind;
 use super::v3::{RowResult, Value};
 use super::watch::Watch;
+
+/// Pauses before a statement that met a lock runs again, SQLite's own (`sqliteDefaultBusyCallback`).
+const PAUSES_MS: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
 
 /// The result of one statement.
 #[derive(Debug, Default)]
@@ -89,6 +94,10 @@ impl Connection {
     async fn execute_here(&self, lease: &mut Lease, sql: &str, parameters: &[Value]) -> Here {
         let limits = self.database.limits();
         let kind = Kind::of(sql);
+        let is_inline = !limits.inline_budget.is_zero();
+        if kind == Kind::Reads && !is_inline {
+            return Here::Blocks { writes: false };
+        }
         if kind == Kind::Reads {
             match lease.connection().try_reading(sql, parameters, limits) {
                 Tried::Done(result) => return Here::Done(result),
@@ -103,6 +112,7 @@ impl Connection {
             return Here::Done(Err(failure));
         }
         if kind == Kind::Begins
+            && is_inline
             && lease.turn.is_some()
             && let Tried::Done(result) = lease.connection().try_locking(sql, limits)
         {
@@ -115,8 +125,9 @@ impl Connection {
             && limits.inline_writes
             && lease.turn.is_some()
             && connection.in_transaction()
+            && let Tried::Done(result) = connection.try_changing(sql, parameters, limits)
         {
-            return Here::Done(connection.execute(sql, parameters, limits));
+            return Here::Done(result);
         }
         Here::Blocks { writes: true }
     }
@@ -135,28 +146,66 @@ impl Connection {
         Ok(())
     }
 
-    /// Runs a statement on a thread that may block.
+    /// Runs a statement on threads that may block, again and again while others hold a lock it needs.
     async fn execute_elsewhere(
         &self,
-        lease: Box<Lease>,
+        mut lease: Box<Lease>,
         sql: String,
         parameters: Vec<Value>,
-        writes: bool,
+        mut writes: bool,
     ) -> Result<(Box<Lease>, Result<QueryResult, Failure>), Failure> {
+        let statement = Arc::new((sql, parameters));
+        let only_reads = Kind::of(&statement.0) == Kind::Reads;
+        let end = Instant::now() + self.database.limits().busy_timeout;
+        let mut pauses = PAUSES_MS.into_iter();
+        loop {
+            let only_reading = only_reads && !writes;
+            let ran;
+            (lease, ran) = self
+                .execute_on_thread(lease, Arc::clone(&statement), writes, only_reading)
+                .await?;
+            match ran {
+                Ran::Done(result) => return Ok((lease, result)),
+                Ran::Locked(failure) if Instant::now() >= end => return Ok((lease, Err(failure))),
+                Ran::Locked(_) => {
+                    let pause = pauses.next().unwrap_or(PAUSES_MS[PAUSES_MS.len() - 1]);
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                }
+                Ran::Writes => {
+                    if let Err(failure) = self.take_turn(&mut lease).await {
+                        return Ok((lease, Err(failure)));
+                    }
+                    lease.has_written = true;
+                    writes = true;
+                }
+            }
+        }
+    }
+
+    async fn execute_on_thread(
+        &self,
+        lease: Box<Lease>,
+        statement: Arc<(String, Vec<Value>)>,
+        writes: bool,
+        only_reading: bool,
+    ) -> Result<(Box<Lease>, Ran), Failure> {
         let database = Arc::clone(&self.database);
-        let given_up = CancelOnDrop(Some(Arc::clone(lease.connection().watch())));
-        let done = tokio::task::spawn_blocking(move || {
+        let watch = Arc::clone(lease.connection().watch());
+        let mut running = pin!(self.database.threads().run(move || {
             let connection = lease.connection();
             if writes && database.log_is_full() {
                 connection.empty_log();
                 if database.log_is_full() {
-                    return (lease, Err(Failure::Full));
+                    return (lease, Ran::Done(Err(Failure::Full)));
                 }
             }
-            let result = connection.execute(&sql, &parameters, database.limits());
-            (lease, result)
-        })
-        .await;
+            let (sql, parameters) = &*statement;
+            let ran = connection.execute(sql, parameters, database.limits(), only_reading);
+            (lease, ran)
+        }));
+        // Declared last and so dropped first: `running` may give the connection back to somebody else.
+        let given_up = CancelOnDrop(Some(watch));
+        let done = running.as_mut().await;
         given_up.disarm();
         done.map_err(|error| Failure::Statement(error.to_string()))
     }

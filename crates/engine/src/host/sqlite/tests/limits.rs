@@ -171,3 +171,26 @@ async fn a_connection_that_does_not_become_free_is_refused() {
     drop(first);
     run(&second, "SELECT 1").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_statement_that_waits_for_a_lock_holds_no_thread() {
+    let fixture = fixture_on(limits(), share_of(1));
+    let (holder, waiter) = (fixture.connect(), fixture.connect());
+    run(&holder, "CREATE TABLE t (x)").await.unwrap();
+    run(&holder, "BEGIN IMMEDIATE").await.unwrap();
+    // Inside a transaction it does not stand in line but meets SQLite's own lock.
+    run(&waiter, "BEGIN").await.unwrap();
+    let waiting = tokio::spawn({
+        let waiter = waiter.clone();
+        async move { run(&waiter, "INSERT INTO t VALUES (1)").await }
+    });
+    // The only thread is free for the one who holds the lock.
+    for _ in 0..3 {
+        run(&holder, "INSERT INTO t VALUES (2)").await.unwrap();
+    }
+    assert!(!waiting.is_finished());
+    run(&holder, "COMMIT").await.unwrap();
+    waiting.await.unwrap().unwrap();
+    run(&waiter, "COMMIT").await.unwrap();
+    assert_eq!(number(&holder, "SELECT count(*) FROM t").await, 4);
+}

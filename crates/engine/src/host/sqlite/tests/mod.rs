@@ -9,9 +9,18 @@ use tempfile::TempDir;
 
 use super::v3::HostConnection as _;
 use super::*;
+use crate::threads::{Share, Threads};
 
 fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
+}
+
+fn share() -> Share {
+    share_of(2)
+}
+
+fn share_of(places: usize) -> Share {
+    Arc::new(Threads::new("database", 4, 0).unwrap()).share(places)
 }
 
 fn limits() -> Limits {
@@ -27,8 +36,13 @@ struct Fixture {
 }
 
 fn fixture(limits: Limits) -> Fixture {
+    fixture_on(limits, share())
+}
+
+fn fixture_on(limits: Limits, threads: Share) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let database = Arc::new(Database::new(folder.path().join("db/app.db"), limits));
+    let path = folder.path().join("db/app.db");
+    let database = Arc::new(Database::new(path, limits, threads));
     Fixture { folder, database }
 }
 

@@ -1,0 +1,62 @@
+//! What one application takes is its own share: others find what they need.
+
+use std::sync::Arc;
+
+use crate::support::Stage;
+
+/// Never ends by itself.
+const ENDLESS: &str =
+    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
+
+/// As many threads for blocking work as the tenants' process has.
+const BLOCKING_THREADS: usize = 16;
+
+#[test]
+fn endless_statements_of_one_application_leave_others_their_databases_files_and_names() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let greedy = Arc::new(
+            Stage::with_databases("greedy", &["one", "two"])
+                .serve()
+                .await,
+        );
+        let mut stage = Stage::with_databases("modest", &["default"]);
+        let files = stage.dir.path().join("files");
+        std::fs::create_dir(&files).expect("a folder");
+        std::fs::write(files.join("hello.txt"), "hello").expect("a file");
+        if let Some(component) = stage.config.components.get_mut("probe") {
+            component.files = Some(files);
+        }
+        let modest = stage.serve().await;
+        assert_eq!(modest.get("/sqlite?default").await.body, "1");
+
+        // Each runs for five seconds.
+        let endless: Vec<_> = ["/sql?one", "/sql?two"]
+            .into_iter()
+            .cycle()
+            .take(BLOCKING_THREADS)
+            .map(|path| {
+                let greedy = Arc::clone(&greedy);
+                tokio::spawn(async move { greedy.post(path, ENDLESS).await })
+            })
+            .collect();
+        let app = greedy.registry.by_id("greedy").expect("it is there");
+        while app.in_flight() < BLOCKING_THREADS {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(modest.get("/sqlite?default").await.body, "2");
+        assert_eq!(modest.get("/files").await.json()["text"], "hello");
+        let fetched = modest.get("/fetch?http://localhost:1/").await;
+        assert_eq!(fetched.status, 502, "{fetched:?}");
+        modest.logged("belongs to this machine").await;
+        assert!(
+            endless.iter().all(|request| !request.is_finished()),
+            "others were served only after the endless statements were interrupted"
+        );
+    });
+}
