@@ -31,6 +31,9 @@ pub struct EngineOptions {
     /// How many of them one application gets, unless it is trusted: a statement that can't be interrupted (SQLite asks
     /// between instructions, and one instruction may be long) holds its thread.
     pub database_threads_per_app: u32,
+    /// Bytes of memory that SQLite may hold for one application, unless it is trusted: page caches, temporary tables,
+    /// sorting.
+    pub database_heap_bytes_per_app: u64,
     /// Threads for looking names up, which a server that does not answer holds for many seconds.
     pub name_threads: u32,
     /// How many of them one application gets, unless it is trusted.
@@ -53,6 +56,7 @@ impl Default for EngineOptions {
             burst_ms: 50,
             database_threads: 64,
             database_threads_per_app: 2,
+            database_heap_bytes_per_app: 128 << 20,
             name_threads: 32,
             name_threads_per_app: 2,
             blocking_nice: 5,

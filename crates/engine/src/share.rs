@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::engine::EngineThreads;
+use crate::host::sqlite::{Allowance, Heap};
 use crate::options::EngineOptions;
 use crate::threads;
 
@@ -14,7 +15,7 @@ use crate::threads;
 #[derive(Debug)]
 pub(crate) struct Share {
     /// For statements on its databases and key-value stores.
-    pub(crate) databases: threads::Share,
+    pub(crate) databases: Allowance,
     /// For looking names up.
     pub(crate) names: threads::Share,
 }
@@ -23,9 +24,18 @@ impl Share {
     fn new(options: &EngineOptions, threads: &EngineThreads, trusted: bool) -> Self {
         let places = |own: u32| if trusted { usize::MAX } else { own as usize };
         Self {
-            databases: threads
-                .databases
-                .share(places(options.database_threads_per_app)),
+            databases: Allowance {
+                threads: threads
+                    .databases
+                    .share(places(options.database_threads_per_app)),
+                heap: if trusted {
+                    Heap::unbounded()
+                } else {
+                    Heap::of(
+                        usize::try_from(options.database_heap_bytes_per_app).unwrap_or(usize::MAX),
+                    )
+                },
+            },
             names: threads.names.share(places(options.name_threads_per_app)),
         }
     }

@@ -60,3 +60,33 @@ fn endless_statements_of_one_application_leave_others_their_databases_files_and_
         );
     });
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_does_not_get_past_the_bounds_of_its_database() {
+    let served = Stage::with_databases("sql", &["default"]).serve().await;
+    let ask = async |sql: &str| served.post("/sql?default", sql).await;
+    assert_eq!(ask("SELECT 1 + 1").await.body, "Integer(2)");
+    for (sql, reason) in [
+        ("ATTACH '/etc/passwd' AS other", "not authorized"),
+        ("SELECT zeroblob(4194305)", "too big"),
+        (
+            "SELECT replace(hex(zeroblob(2000000)), '0', 'abc')",
+            "too big",
+        ),
+        (
+            "SELECT hex(zeroblob(2000000)) LIKE '%' || hex(zeroblob(2000)) || 'b'",
+            "interrupted: the statement ran for more than 5000 ms",
+        ),
+        (
+            "CREATE TEMP TABLE t AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 60) SELECT zeroblob(4000000) FROM c",
+            "out of memory",
+        ),
+    ] {
+        let reply = ask(sql).await;
+        assert_eq!(reply.status, 502, "{sql}: {reply:?}");
+        assert!(reply.body.contains(reason), "{sql}: {reply:?}");
+    }
+    let page_size =
+        "PRAGMA journal_mode = delete\nPRAGMA page_size = 65536\nVACUUM\nPRAGMA page_size";
+    assert_eq!(ask(page_size).await.body, "Integer(4096)");
+}

@@ -7,8 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::OnceCell;
 
-use crate::host::sqlite::{self, Connection, Database, Value};
-use crate::threads::Share;
+use crate::host::sqlite::{self, Allowance, Connection, Database, Value};
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL,
@@ -52,6 +51,8 @@ impl Limits {
             max_database_bytes: Some(64 * 1024 * 1024),
             // The statements are ours, and each touches one key or lists them.
             inline_budget: Duration::from_millis(2),
+            // A value, its key and its store's name are one row.
+            max_value_bytes: 8 * 1024 * 1024,
             ..sqlite::Limits::tenant()
         })
     }
@@ -101,18 +102,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store that is called `name` in the SQLite file `path`, one of possibly several. What may block runs on
-    /// `threads`.
+    /// The store that is called `name` in the SQLite file `path`, one of possibly several.
     #[must_use]
     pub fn new(
         name: impl Into<String>,
         path: impl Into<PathBuf>,
         limits: Limits,
-        threads: Share,
+        allowance: Allowance,
     ) -> Self {
         Self {
             name: name.into(),
-            database: Arc::new(Database::new(path, limits.file.clone(), threads)),
+            database: Arc::new(Database::new(path, limits.file.clone(), allowance)),
             limits,
             created: OnceCell::new(),
         }

@@ -4,16 +4,18 @@ use tempfile::TempDir;
 
 use super::keyvalue::{atomics, batch, store as wasi_store};
 use super::*;
-use crate::threads::{Share, Threads};
+use crate::host::sqlite::{Allowance, Heap};
+use crate::threads::Threads;
 
-fn share() -> Share {
-    Arc::new(Threads::new("database", 4, 0).unwrap()).share(4)
+fn allowance() -> Allowance {
+    Allowance {
+        threads: Arc::new(Threads::new("database", 4, 0).unwrap()).share(4),
+        heap: Heap::unbounded(),
+    }
 }
 
 fn limits() -> Limits {
-    let mut limits = Limits::tenant();
-    limits.file.max_heap_bytes = None;
-    limits
+    Limits::tenant()
 }
 
 fn store(limits: Limits) -> (TempDir, Arc<Store>) {
@@ -21,7 +23,7 @@ fn store(limits: Limits) -> (TempDir, Arc<Store>) {
     let path = folder.path().join("kv/default.db");
     (
         folder,
-        Arc::new(Store::new("default", path, limits, share())),
+        Arc::new(Store::new("default", path, limits, allowance())),
     )
 }
 
@@ -55,8 +57,8 @@ async fn empty_keys_and_values_are_values_too() {
 async fn stores_in_one_file_are_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kv.db");
-    let a = Store::new("a", &path, limits(), share());
-    let b = Store::new("b", &path, limits(), share());
+    let a = Store::new("a", &path, limits(), allowance());
+    let b = Store::new("b", &path, limits(), allowance());
     a.set("k", bytes("a")).await.unwrap();
     assert_eq!(b.get("k").await.unwrap(), None);
     assert!(b.keys().await.unwrap().is_empty());

@@ -12,6 +12,8 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Batch, ErrorCode, OpenFlags, Statement, ToSql};
 use thiserror::Error;
 
+use super::functions;
+use super::heap::{self, Heap};
 use super::kind::is_vacuum;
 use super::limits::Limits;
 use super::policy;
@@ -19,8 +21,9 @@ use super::session::QueryResult;
 use super::v3::{RowResult, Value};
 use super::watch::{Stain, Watch};
 
-/// SQLite asks this often, in steps of its virtual machine, whether to go on: some ten microseconds apart.
-const STEPS_BETWEEN_CHECKS: i32 = 1000;
+/// SQLite asks this often, in steps of its virtual machine, whether to go on: mostly some microseconds apart, but each
+/// step may go through a value of megabytes.
+const STEPS_BETWEEN_CHECKS: i32 = 250;
 
 /// Compiled statements that a connection keeps.
 const CACHED_STATEMENTS: usize = 128;
@@ -29,7 +32,7 @@ const CACHED_STATEMENTS: usize = 128;
 const MAX_STATEMENT_BYTES: i32 = 1024 * 1024;
 
 /// LIKE and GLOB take time in proportion to text times pattern.
-const MAX_PATTERN_BYTES: i32 = 4096;
+const MAX_PATTERN_BYTES: usize = 4096;
 
 /// The page cache of a connection, in KiB.
 const CACHE_KIB: i32 = 2048;
@@ -101,11 +104,22 @@ fn note_lock(_tries: i32) -> bool {
 pub(super) struct RawConnection {
     inner: rusqlite::Connection,
     watch: Arc<Watch>,
+    heap: Heap,
 }
 
 impl RawConnection {
-    /// Opens `path`, creating it when needed. Blocks.
-    pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, rusqlite::Error> {
+    /// Opens `path`, creating it when needed. Its memory is charged to `heap`. Blocks.
+    pub(super) fn open(path: &Path, limits: &Limits, heap: Heap) -> Result<Self, rusqlite::Error> {
+        let is_counted = heap::install();
+        heap.charge(None, || Self::open_charged(path, limits, heap, is_counted))
+    }
+
+    fn open_charged(
+        path: &Path,
+        limits: &Limits,
+        heap: Heap,
+        is_counted: bool,
+    ) -> Result<Self, rusqlite::Error> {
         let is_new = std::fs::metadata(path).map_or(true, |metadata| metadata.len() == 0);
         let inner = rusqlite::Connection::open_with_flags(
             path,
@@ -121,18 +135,31 @@ impl RawConnection {
             inner.pragma_update(None, "journal_mode", "wal")?;
         }
         set_pragmas(&inner, limits)?;
+        if let Some(bytes) = heap.limit() {
+            // There is no bound on temporary files.
+            inner.pragma_update(None, "temp_store", "memory")?;
+            if !is_counted {
+                // For the whole process; only ever lowers a limit that is set already.
+                let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                inner.pragma_update(None, "hard_heap_limit", bytes)?;
+            }
+        }
         restore_settings(&inner)?;
         inner.busy_handler(Some(note_lock))?;
 
         // From here on it is the guest who speaks.
         let watch = Arc::new(Watch::new());
+        if limits.stoppable_functions {
+            let max = limits.max_value_bytes;
+            functions::register(&inner, &watch, max, MAX_PATTERN_BYTES)?;
+        }
         let watched = Arc::clone(&watch);
         inner.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || watched.must_stop()));
         let watched = Arc::clone(&watch);
         inner.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
             policy::authorize(&context, &watched)
         }));
-        Ok(Self { inner, watch })
+        Ok(Self { inner, watch, heap })
     }
 
     pub(super) fn watch(&self) -> &Arc<Watch> {
@@ -154,7 +181,7 @@ impl RawConnection {
     /// Runs a statement if it only reads, is not locked out, and takes no longer than a thread can be lent for.
     pub(super) fn try_reading(&self, sql: &str, parameters: &[Value], limits: &Limits) -> Tried {
         match self.run(sql, parameters, limits, limits.inline_budget, true) {
-            Err(Stop::Sqlite(error)) if is_interrupted(&error) => Tried::Blocks,
+            Err(Stop::Sqlite(error)) if self.was_stopped(&error) => Tried::Blocks,
             outcome => self.tried(outcome, limits),
         }
     }
@@ -220,13 +247,46 @@ impl RawConnection {
     ) -> Result<QueryResult, Stop> {
         MET_A_LOCK.set(false);
         self.watch.start(budget, is_vacuum(sql));
-        nokube_faults::crash_point("sqlite.before_statement");
-        let result = self.step_through(sql, parameters, limits, only_reading);
-        nokube_faults::crash_point("sqlite.after_statement");
-        if !matches!(&result, Err(Stop::Sqlite(error)) if is_interrupted(error)) {
+        let result = self.heap.charge(Some(&self.watch), || {
+            let in_file = is_vacuum(sql) && self.keep_temporary_in_file();
+            nokube_faults::crash_point("sqlite.before_statement");
+            let result = self.step_through(sql, parameters, limits, only_reading);
+            nokube_faults::crash_point("sqlite.after_statement");
+            if in_file && !self.store_temporary_in("memory") {
+                self.watch.note(Stain::Lasting);
+            }
+            result
+        });
+        if !matches!(&result, Err(Stop::Sqlite(error)) if self.was_stopped(error)) {
             self.watch.finish();
         }
         result
+    }
+
+    /// VACUUM makes a copy of the database, which may be larger than what memory there is for it, and is bounded as the
+    /// database is. Turning the page deletes temporary tables: with some of them the copy is in memory all the same.
+    fn keep_temporary_in_file(&self) -> bool {
+        let has_tables = "SELECT EXISTS (SELECT 1 FROM temp.sqlite_schema)";
+        self.heap.limit().is_some()
+            && !self.in_transaction()
+            && self.inner.query_row(has_tables, [], |row| row.get(0)) == Ok(false)
+            && self.store_temporary_in("file")
+    }
+
+    /// SQLite sets this while it compiles the pragma, so the guest's statements are not even compiled meanwhile.
+    fn store_temporary_in(&self, place: &str) -> bool {
+        let set = || self.inner.pragma_update(None, "temp_store", place);
+        self.watch.for_us(set).is_ok()
+    }
+
+    /// Whether a statement ended because it had to stop, be it between two instructions or at the next larger piece of
+    /// memory.
+    fn was_stopped(&self, error: &rusqlite::Error) -> bool {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => true,
+            Some(ErrorCode::OutOfMemory) => self.watch.must_stop(),
+            _ => false,
+        }
     }
 
     fn step_through(
@@ -251,7 +311,7 @@ impl RawConnection {
 
     fn failure(&self, stop: Stop, limits: &Limits) -> Failure {
         let failure = match stop {
-            Stop::Sqlite(error) if is_interrupted(&error) && self.watch.is_over_time() => {
+            Stop::Sqlite(error) if self.was_stopped(&error) && self.watch.is_over_time() => {
                 Failure::Statement(format!(
                     "interrupted: the statement ran for more than {} ms",
                     limits.statement_budget.as_millis()
@@ -259,6 +319,14 @@ impl RawConnection {
             }
             Stop::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
                 Failure::Full
+            }
+            Stop::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::OutOfMemory) => {
+                Failure::Statement(match self.heap.limit() {
+                    Some(bytes) => format!(
+                        "out of memory: the databases of an application may take {bytes} bytes of it together"
+                    ),
+                    None => error.to_string(),
+                })
             }
             Stop::Sqlite(error) => Failure::Statement(error.to_string()),
             Stop::TooManyBytes => Failure::Statement(format!(
@@ -280,6 +348,10 @@ impl RawConnection {
     /// Makes the connection as good as new for another user; `false` when it should be closed instead. Blocks while an
     /// open transaction is rolled back.
     pub(super) fn clean(&self) -> bool {
+        self.heap.charge(None, || self.clean_charged())
+    }
+
+    fn clean_charged(&self) -> bool {
         let stain = self.watch.take_stain();
         self.watch.finish();
         if stain == Stain::Lasting {
@@ -374,15 +446,14 @@ impl From<rusqlite::Error> for Stop {
     }
 }
 
-fn is_interrupted(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
-}
-
 fn set_limits(connection: &rusqlite::Connection, limits: &Limits) -> Result<(), rusqlite::Error> {
     let value_bytes = i32::try_from(limits.max_value_bytes).unwrap_or(i32::MAX);
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, value_bytes)?;
     connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_STATEMENT_BYTES)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES)?;
+    let arguments = i32::try_from(limits.max_arguments).unwrap_or(i32::MAX);
+    connection.set_limit(Limit::SQLITE_LIMIT_FUNCTION_ARG, arguments)?;
+    let pattern_bytes = i32::try_from(MAX_PATTERN_BYTES).unwrap_or(i32::MAX);
+    connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, pattern_bytes)?;
     // One, for VACUUM; the policy refuses all others.
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
     connection.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
@@ -397,11 +468,6 @@ fn set_pragmas(connection: &rusqlite::Connection, limits: &Limits) -> Result<(),
         let page_size: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let pages = (bytes / page_size.max(1)).max(1);
         connection.pragma_update(None, "max_page_count", pages)?;
-    }
-    if let Some(bytes) = limits.max_heap_bytes {
-        connection.pragma_update(None, "temp_store", "memory")?;
-        // Only ever lowers a limit that is set already.
-        connection.pragma_update(None, "hard_heap_limit", bytes)?;
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! One database file and the connections to it, shared by all instances that are granted it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::Allowance;
 use super::connection::{Failure, RawConnection};
 use super::limits::Limits;
 use crate::threads::Share;
@@ -15,26 +17,34 @@ use crate::threads::Share;
 pub struct Database {
     path: PathBuf,
     limits: Limits,
-    /// Where statements run that may take long.
-    threads: Share,
-    idle: Mutex<Vec<RawConnection>>,
+    allowance: Allowance,
+    idle: Mutex<Idle>,
     connections: Arc<Semaphore>,
     /// Whose turn it is to write. SQLite lets one connection write at a time and makes the others poll; standing in
     /// line here is faster and fair. Not what keeps the data whole: that is SQLite's own lock.
     writer: Arc<Semaphore>,
 }
 
+/// Open connections that nobody uses.
+#[derive(Debug, Default)]
+struct Idle {
+    /// Since when; the most recent last.
+    connections: Vec<(RawConnection, Instant)>,
+    /// A task closes what has been here for long.
+    is_swept: bool,
+}
+
 impl Database {
-    /// The database in the file `path`, which is created when first used, as is its folder. What may block runs on
-    /// `threads`.
+    /// The database in the file `path`, which is created when first used, as is its folder. What its statements may
+    /// take is shared with the application's other databases.
     #[must_use]
-    pub fn new(path: impl Into<PathBuf>, limits: Limits, threads: Share) -> Self {
+    pub fn new(path: impl Into<PathBuf>, limits: Limits, allowance: Allowance) -> Self {
         let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
         Self {
             path: path.into(),
             limits,
-            threads,
-            idle: Mutex::new(Vec::new()),
+            allowance,
+            idle: Mutex::default(),
             connections,
             writer: Arc::new(Semaphore::new(1)),
         }
@@ -54,13 +64,7 @@ impl Database {
 
     /// Where its statements run.
     pub(super) fn threads(&self) -> &Share {
-        &self.threads
-    }
-
-    /// Closes connections that nobody uses. Those in use close when they are given back, if this was the last one to
-    /// know the database.
-    pub fn close_idle(&self) {
-        self.idle_connections().clear();
+        &self.allowance.threads
     }
 
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Failure> {
@@ -71,9 +75,15 @@ impl Database {
                 return Err(Failure::Statement("too many connections opened".to_owned()));
             }
         };
-        let idle = self.idle_connections().pop();
+        let idle = {
+            let mut idle = self.idle();
+            if !std::mem::replace(&mut idle.is_swept, true) {
+                tokio::spawn(Self::sweep(Arc::downgrade(self)));
+            }
+            idle.connections.pop()
+        };
         let connection = match idle {
-            Some(connection) => connection,
+            Some((connection, _since)) => connection,
             None => self.open().await?,
         };
         Ok(Lease {
@@ -87,16 +97,53 @@ impl Database {
 
     async fn open(self: &Arc<Self>) -> Result<RawConnection, Failure> {
         let database = Arc::clone(self);
-        let opened = self.threads.run(move || {
+        let opened = self.threads().run(move || {
             if let Some(folder) = database.path.parent() {
                 std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
             }
-            RawConnection::open(&database.path, &database.limits).map_err(|error| error.to_string())
+            RawConnection::open(&database.path, &database.limits, database.allowance.heap)
+                .map_err(|error| error.to_string())
         });
         match opened.await {
             Ok(opened) => opened.map_err(Failure::Statement),
             Err(error) => Err(Failure::Statement(error.to_string())),
         }
+    }
+
+    /// Closes connections that nobody has used for long, until there is none left: a connection holds its page cache,
+    /// and the last one to close writes the log back into the database.
+    async fn sweep(this: Weak<Self>) {
+        loop {
+            let Some(patience) = this.upgrade().map(|this| this.limits.idle_timeout) else {
+                return;
+            };
+            tokio::time::sleep(patience).await;
+            let Some(this) = this.upgrade() else {
+                return;
+            };
+            let mut idle = this.idle();
+            let old = idle
+                .connections
+                .partition_point(|(_, since)| since.elapsed() >= patience);
+            let old: Vec<_> = idle.connections.drain(..old).collect();
+            let unused = this.connections.available_permits() == this.limits.max_connections.max(1);
+            let is_done = idle.connections.is_empty() && unused;
+            // Whoever takes a connection after that starts the next task.
+            idle.is_swept = !is_done;
+            drop(idle);
+            if !old.is_empty() {
+                this.threads().spawn(move || drop(old));
+            }
+            if is_done {
+                return;
+            }
+        }
+    }
+
+    /// Connections that are open and not in use.
+    #[cfg(test)]
+    pub(super) fn idle_count(&self) -> usize {
+        self.idle().connections.len()
     }
 
     /// Waits until it is this connection's turn to write.
@@ -126,11 +173,11 @@ impl Database {
 
     fn give_back(&self, connection: RawConnection) {
         if connection.clean() {
-            self.idle_connections().push(connection);
+            self.idle().connections.push((connection, Instant::now()));
         }
     }
 
-    fn idle_connections(&self) -> std::sync::MutexGuard<'_, Vec<RawConnection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -139,8 +186,8 @@ impl Drop for Database {
     fn drop(&mut self) {
         let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
         // Closing the last connection writes the log back into the database.
-        if !idle.is_empty() {
-            self.threads.spawn(move || drop(idle));
+        if !idle.connections.is_empty() {
+            self.threads().spawn(move || drop(idle));
         }
     }
 }
@@ -175,7 +222,7 @@ impl Drop for Lease {
         if connection.in_transaction() || connection.watch().has_lasting_stain() {
             // Rolling back and closing may write. The turn ends with it, and so does the connection's place.
             let (turn, place) = (self.turn.take(), self.place.take());
-            self.database.threads.spawn(move || {
+            self.database.threads().spawn(move || {
                 database.give_back(connection);
                 drop((turn, place));
             });

@@ -28,9 +28,12 @@ pub struct Limits {
     pub busy_timeout: Duration,
     /// The most connections to the file at a time, over all instances; also bounds the threads they occupy.
     pub max_connections: usize,
-    /// The most memory that SQLite may hold in the whole process; the smallest of all databases' bounds holds. With a
-    /// bound, temporary tables and sorting stay in memory, for there is no bound on temporary files.
-    pub max_heap_bytes: Option<u64>,
+    /// The most arguments of a function. Some work through their first one once for each of the others.
+    pub max_arguments: usize,
+    /// Whether functions that can take hours in one call ([`super::functions`]) are replaced by ones that can't.
+    pub stoppable_functions: bool,
+    /// How long a connection that nobody uses stays open.
+    pub idle_timeout: Duration,
     /// Whether a database that is created here starts in write-ahead mode. The guest can change it later.
     pub write_ahead_log: bool,
 }
@@ -50,7 +53,10 @@ impl Limits {
             inline_writes: true,
             busy_timeout: Duration::from_secs(5),
             max_connections: 64,
-            max_heap_bytes: None,
+            // SQLite's own.
+            max_arguments: 1000,
+            stoppable_functions: false,
+            idle_timeout: Duration::from_secs(300),
             write_ahead_log: true,
         }
     }
@@ -60,7 +66,8 @@ impl Limits {
     pub fn tenant() -> Self {
         Self {
             max_database_bytes: Some(256 * 1024 * 1024),
-            max_value_bytes: 16 * MIB,
+            // What one instruction goes through takes milliseconds.
+            max_value_bytes: 4 * MIB,
             max_result_bytes: 32 * MIB,
             max_result_rows: 100_000,
             statement_budget: Duration::from_secs(5),
@@ -68,7 +75,9 @@ impl Limits {
             inline_writes: false,
             busy_timeout: Duration::from_secs(5),
             max_connections: 8,
-            max_heap_bytes: Some(256 * 1024 * 1024),
+            max_arguments: 127,
+            stoppable_functions: true,
+            idle_timeout: Duration::from_secs(30),
             write_ahead_log: true,
         }
     }

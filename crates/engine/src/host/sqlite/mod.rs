@@ -10,6 +10,8 @@
 
 mod connection;
 mod database;
+mod functions;
+mod heap;
 mod host;
 mod kind;
 mod limits;
@@ -25,12 +27,23 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 pub use self::connection::Failure;
 pub use self::database::Database;
+pub use self::heap::Heap;
 pub use self::limits::Limits;
 pub use self::session::{Connection, QueryResult};
 use super::Grants;
 use super::bindings::spin_v2::sqlite as v2;
 use super::bindings::spin_v3::sqlite3_1_0::sqlite as v3;
+use crate::threads::Share;
 pub use v3::Value;
+
+/// What the databases and key-value stores of one application share.
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    /// Where statements run that may take long.
+    pub threads: Share,
+    /// What SQLite holds in memory.
+    pub heap: Heap,
+}
 
 /// How many connections one instance may have open. As in Spin.
 const MAX_OPEN_CONNECTIONS: usize = 256;

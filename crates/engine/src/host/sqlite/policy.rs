@@ -30,7 +30,6 @@ const FREE: &[&str] = &[
     "module_list",
     "optimize",
     "page_count",
-    "page_size",
     "pragma_list",
     "quick_check",
     "schema_version",
@@ -49,6 +48,8 @@ const READ_ONLY: &[&str] = &[
     "locking_mode",
     "max_page_count",
     "mmap_size",
+    // The largest size of the file is counted in pages.
+    "page_size",
     "soft_heap_limit",
     "temp_store",
     "threads",
@@ -58,12 +59,12 @@ const READ_ONLY: &[&str] = &[
 /// Pragmas of one connection which opening sets too.
 const RESTORED: &[&str] = &["foreign_keys", "synchronous"];
 
-/// Pragmas of one connection that only its own statements feel. `defer_foreign_keys` ends with its transaction, but a
+/// Pragmas of one connection that only its own statements feel; without `case_sensitive_like`, which puts SQLite's own
+/// LIKE in place of ours ([`super::functions`]). `defer_foreign_keys` ends with its transaction, but a
 /// connection that used it is rare enough to be closed all the same.
 const OWN: &[&str] = &[
     "automatic_index",
     "cache_size",
-    "case_sensitive_like",
     "cell_size_check",
     "checkpoint_fullfsync",
     "defer_foreign_keys",
@@ -92,6 +93,11 @@ pub(super) fn authorize(context: &AuthContext<'_>, watch: &Watch) -> Authorizati
             Authorization::Deny
         }
         AuthAction::Function { function_name } => function(function_name),
+        // Around a VACUUM: see `RawConnection::store_temporary_in`.
+        AuthAction::Pragma {
+            pragma_name: "temp_store",
+            ..
+        } if watch.is_ours() => Authorization::Allow,
         AuthAction::Pragma {
             pragma_name,
             pragma_value,

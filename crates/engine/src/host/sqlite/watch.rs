@@ -11,6 +11,8 @@ pub(super) struct Watch {
     deadline: AtomicU64,
     cancelled: AtomicBool,
     vacuuming: AtomicBool,
+    /// The statement is ours, not the guest's.
+    ours: AtomicBool,
     stain: AtomicU8,
 }
 
@@ -32,6 +34,7 @@ impl Watch {
             deadline: AtomicU64::new(u64::MAX),
             cancelled: AtomicBool::new(false),
             vacuuming: AtomicBool::new(false),
+            ours: AtomicBool::new(false),
             stain: AtomicU8::new(0),
         }
     }
@@ -66,6 +69,18 @@ impl Watch {
 
     pub(super) fn is_vacuuming(&self) -> bool {
         self.vacuuming.load(Relaxed)
+    }
+
+    /// Does `work`, whose statements may change what a guest's may not.
+    pub(super) fn for_us<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.ours.store(true, Relaxed);
+        let done = work();
+        self.ours.store(false, Relaxed);
+        done
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours.load(Relaxed)
     }
 
     pub(super) fn note(&self, stain: Stain) {

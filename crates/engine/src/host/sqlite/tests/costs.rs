@@ -29,7 +29,7 @@ async fn sqlite_costs() {
             inline_budget: Duration::ZERO,
             ..Limits::platform()
         },
-        share(),
+        allowance(),
     ));
     for (name, database) in [("read", &fixture.database), ("read on a thread", &blocking)] {
         for tasks in [1, 16] {

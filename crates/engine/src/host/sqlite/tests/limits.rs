@@ -174,7 +174,13 @@ async fn a_connection_that_does_not_become_free_is_refused() {
 
 #[tokio::test]
 async fn a_statement_that_waits_for_a_lock_holds_no_thread() {
-    let fixture = fixture_on(limits(), share_of(1));
+    let fixture = fixture_on(
+        limits(),
+        Allowance {
+            threads: threads(1),
+            ..allowance()
+        },
+    );
     let (holder, waiter) = (fixture.connect(), fixture.connect());
     run(&holder, "CREATE TABLE t (x)").await.unwrap();
     run(&holder, "BEGIN IMMEDIATE").await.unwrap();
@@ -193,4 +199,143 @@ async fn a_statement_that_waits_for_a_lock_holds_no_thread() {
     waiting.await.unwrap().unwrap();
     run(&waiter, "COMMIT").await.unwrap();
     assert_eq!(number(&holder, "SELECT count(*) FROM t").await, 4);
+}
+
+#[tokio::test]
+async fn a_call_that_would_take_hours_ends_with_its_time() {
+    let fixture = fixture(Limits {
+        statement_budget: Duration::from_millis(200),
+        ..limits()
+    });
+    let connection = fixture.connect();
+    let large = "length(randomblob(4000000)), ".repeat(1000);
+    for sql in [
+        "SELECT instr(zeroblob(4000000), zeroblob(2000000) || x'01')".to_owned(),
+        "SELECT hex(zeroblob(2000000)) LIKE '%' || hex(zeroblob(2000)) || 'b'".to_owned(),
+        "SELECT hex(zeroblob(2000000)) GLOB '*' || hex(zeroblob(2000)) || 'b'".to_owned(),
+        "SELECT trim(hex(zeroblob(2000000)), replace(hex(zeroblob(1000000)), '0', 'a') || '0')"
+            .to_owned(),
+        // Nothing in it that SQLite would ask at.
+        format!("SELECT {large} 1"),
+    ] {
+        let began = Instant::now();
+        let _ = run(&connection, &sql).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(3), "{took:?}: {sql:.80}");
+    }
+    assert_eq!(number(&connection, "SELECT 1").await, 1);
+}
+
+#[tokio::test]
+async fn a_page_size_does_not_lift_the_largest_size() {
+    let max = 1024 * 1024;
+    let fixture = fixture(Limits {
+        max_database_bytes: Some(max),
+        ..limits()
+    });
+    let connection = fixture.connect();
+    run(&connection, "CREATE TABLE t (x)").await.unwrap();
+    for sql in [
+        "PRAGMA journal_mode = delete",
+        "PRAGMA page_size = 65536",
+        "VACUUM",
+    ] {
+        run(&connection, sql).await.unwrap();
+    }
+    let mut refused = None;
+    for _ in 0..64 {
+        let insert = "INSERT INTO t VALUES (zeroblob(100000))";
+        if let Err(failure) = run(&connection, insert).await {
+            refused = Some(failure);
+            break;
+        }
+    }
+    assert!(matches!(refused, Some(Failure::Full)), "{refused:?}");
+    assert!(std::fs::metadata(fixture.database.path()).unwrap().len() <= max);
+}
+
+#[tokio::test]
+async fn memory_that_one_application_takes_is_not_missing_to_another() {
+    let small = || Allowance {
+        heap: Heap::of(4 << 20),
+        ..allowance()
+    };
+    let allowance = small();
+    let (greedy, modest) = (
+        fixture_on(limits(), allowance.clone()),
+        fixture_on(limits(), small()),
+    );
+    let connection = greedy.connect();
+    run(&connection, "CREATE TEMP TABLE t (x)").await.unwrap();
+    let mut refused = None;
+    for _ in 0..64 {
+        let insert = "INSERT INTO t VALUES (zeroblob(200000))";
+        if let Err(failure) = run(&connection, insert).await {
+            refused = Some(failure.to_string());
+            break;
+        }
+    }
+    let refused = refused.expect("memory has an end");
+    assert!(refused.contains("4194304 bytes"), "{refused}");
+    assert!(allowance.heap.used() <= 4 << 20);
+    let other = modest.connect();
+    let sorted = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 5000)
+        SELECT max(length(y)) FROM (SELECT hex(randomblob(50)) AS y FROM c ORDER BY y)";
+    assert_eq!(number(&other, sorted).await, 100);
+    // The application itself goes on when it lets go.
+    drop(connection);
+    assert_eq!(number(&greedy.connect(), "SELECT 1").await, 1);
+}
+
+#[tokio::test]
+async fn a_database_larger_than_its_memory_can_be_vacuumed() {
+    let fixture = fixture_on(
+        limits(),
+        Allowance {
+            // The page caches of the database and of its copy, and something to work with.
+            heap: Heap::of(8 << 20),
+            ..allowance()
+        },
+    );
+    let connection = fixture.connect();
+    run(&connection, "CREATE TABLE t (x)").await.unwrap();
+    for _ in 0..100 {
+        run(&connection, "INSERT INTO t VALUES (zeroblob(200000))")
+            .await
+            .unwrap();
+    }
+    run(&connection, "DELETE FROM t WHERE rowid % 2")
+        .await
+        .unwrap();
+    run(&connection, "VACUUM").await.unwrap();
+    assert_eq!(number(&connection, "SELECT count(*) FROM t").await, 50);
+    assert_eq!(number(&connection, "PRAGMA temp_store").await, 2);
+    // Compiled with the first statement, which is where SQLite would obey.
+    for sql in [
+        "VACUUM; PRAGMA temp_store = file",
+        "BEGIN",
+        "VACUUM; PRAGMA temp_store = file",
+    ] {
+        let _ = run(&connection, sql).await;
+    }
+    assert_eq!(number(&connection, "PRAGMA temp_store").await, 2);
+}
+
+#[tokio::test]
+async fn connections_that_nobody_uses_are_closed() {
+    let fixture = fixture(Limits {
+        idle_timeout: Duration::from_millis(20),
+        ..limits()
+    });
+    for _ in 0..2 {
+        let (one, two) = (fixture.connect(), fixture.connect());
+        run(&one, "SELECT 1").await.unwrap();
+        run(&two, "SELECT 1").await.unwrap();
+        drop((one, two));
+        let began = Instant::now();
+        while fixture.database.idle_count() > 0 {
+            assert!(began.elapsed() < Duration::from_secs(10), "they stay open");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }

@@ -15,19 +15,19 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-fn share() -> Share {
-    share_of(2)
+fn allowance() -> Allowance {
+    Allowance {
+        threads: threads(2),
+        heap: Heap::unbounded(),
+    }
 }
 
-fn share_of(places: usize) -> Share {
+fn threads(places: usize) -> Share {
     Arc::new(Threads::new("database", 4, 0).unwrap()).share(places)
 }
 
 fn limits() -> Limits {
-    Limits {
-        max_heap_bytes: None,
-        ..Limits::tenant()
-    }
+    Limits::tenant()
 }
 
 struct Fixture {
@@ -36,13 +36,13 @@ struct Fixture {
 }
 
 fn fixture(limits: Limits) -> Fixture {
-    fixture_on(limits, share())
+    fixture_on(limits, allowance())
 }
 
-fn fixture_on(limits: Limits, threads: Share) -> Fixture {
+fn fixture_on(limits: Limits, allowance: Allowance) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db/app.db");
-    let database = Arc::new(Database::new(path, limits, threads));
+    let database = Arc::new(Database::new(path, limits, allowance));
     Fixture { folder, database }
 }
 

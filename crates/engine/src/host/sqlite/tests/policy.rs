@@ -25,6 +25,7 @@ async fn other_files_are_out_of_reach() {
         "PRAGMA database_list".to_owned(),
         "SELECT * FROM pragma_database_list".to_owned(),
         "PRAGMA writable_schema = ON".to_owned(),
+        "PRAGMA case_sensitive_like = ON".to_owned(),
         "PRAGMA trusted_schema = ON".to_owned(),
         "PRAGMA journal_mode = OFF".to_owned(),
         "PRAGMA journal_mode = MEMORY".to_owned(),
@@ -50,6 +51,7 @@ async fn limits_can_be_read_but_not_lifted() {
         "PRAGMA cache_size = -1000000",
         "PRAGMA mmap_size = 1000000000",
         "PRAGMA hard_heap_limit = 0",
+        "PRAGMA page_size = 65536",
         "PRAGMA locking_mode = EXCLUSIVE",
         "PRAGMA threads = 8",
     ] {
