@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use nokube_spinapp::locked::LockedApp;
 use serde::{Deserialize, Serialize};
 
+use crate::host_limits::HostLimits;
+
 /// One application.
 ///
 /// Variables and environment may hold secrets: `Debug` names them without their values.
@@ -128,6 +130,8 @@ pub struct Limits {
     pub instance_requests: u32,
     /// The most requests that a manifest may have one instance serve at once.
     pub instance_concurrency: u32,
+    /// What the host keeps and does for one instance.
+    pub host: HostLimits,
 }
 
 impl Default for Limits {
@@ -144,6 +148,7 @@ impl Default for Limits {
             instance_requests: 1_000,
             // All of them, then: what they can do to each other is their author's choice.
             instance_concurrency: 32,
+            host: HostLimits::default(),
         }
     }
 }
@@ -160,6 +165,7 @@ impl Limits {
             concurrency: 32,
             queue: 512,
             queue_ms: 10_000,
+            host: HostLimits::platform(),
             ..Self::default()
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use wasmtime::component::{GuestTaskId, Linker, ResourceTable};
+use wasmtime::component::{GuestTaskId, Linker, ResourceTable, ResourceTableError};
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::{
@@ -24,6 +24,7 @@ use crate::host::key_value::{self, KeyValueState};
 use crate::host::outbound_http::{Origin, OutboundHttpState};
 use crate::host::sqlite::{self, SqliteState};
 use crate::host::variables::{self, VariablesState};
+use crate::host_limits::HostLimits;
 use crate::logs::{GuestPipe, Stream};
 use crate::meter::{Bounds, Meter, Turn};
 use crate::request::RequestState;
@@ -133,6 +134,7 @@ impl HandlerState for Starter {
             at_once,
         });
         let mut store = Store::new(component.engine.wasmtime(), state);
+        bound_store(&mut store, &component.limits.host);
         store.limiter(|state| &mut state.bounds);
         store.epoch_deadline_callback(on_tick);
         store.set_epoch_deadline(1);
@@ -157,6 +159,16 @@ impl HandlerState for Starter {
     }
 }
 
+/// Bounds what the store itself keeps for its guest.
+fn bound_store(store: &mut Store<InstanceState>, limits: &HostLimits) {
+    store.set_hostcall_fuel(usize::try_from(limits.call_bytes).unwrap_or(usize::MAX));
+    store.set_max_component_handles(limits.handles as usize);
+    // What the guest awaits.
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(limits.handles as usize);
+    }
+}
+
 fn on_tick(
     mut store: StoreContextMut<'_, InstanceState>,
 ) -> wasmtime::Result<wasmtime::UpdateDeadline> {
@@ -170,20 +182,26 @@ impl ComponentShared {
         at_once: usize,
         slot: OwnedSemaphorePermit,
     ) -> wasmtime::Result<InstanceState> {
+        let limits = &self.limits.host;
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(stdout.clone())
             .stderr(stderr.clone())
-            .envs(&self.environment);
+            .envs(&self.environment)
+            .max_random_size(limits.random_bytes);
         if let Some(files) = &self.files {
             wasi.preopened_dir(files, "/", FsPerms::ReadOnly)?;
         }
         let options = self.engine.options();
         let budget = options.ticks(self.limits.cpu_ms);
         let burst = options.ticks(options.burst_ms);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.objects as usize);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(usize::try_from(limits.field_bytes).unwrap_or(usize::MAX));
         Ok(InstanceState {
-            table: ResourceTable::new(),
+            table,
             wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
+            http,
             outbound: OutboundHttpState::new(Arc::clone(&self.outbound)),
             sqlite: SqliteState::new(Arc::clone(&self.sqlite)),
             key_value: KeyValueState::new(Arc::clone(&self.key_value)),
@@ -406,6 +424,20 @@ fn why(component: &ComponentShared, state: &InstanceState, error: &wasmtime::Err
     if error.downcast_ref::<crate::meter::OverBudget>().is_some() {
         return Failure::Cpu {
             limit_ms: component.limits.cpu_ms,
+        };
+    }
+    let is_full = |cause: &(dyn std::error::Error + 'static)| {
+        let table = cause.downcast_ref::<ResourceTableError>();
+        matches!(table, Some(ResourceTableError::Full))
+    };
+    if error.chain().any(is_full) {
+        let reason = format!(
+            "more than {} objects of the host (streams, bodies, fields, open files) were held at once",
+            component.limits.host.objects
+        );
+        return Failure::Trap {
+            reason,
+            frames: Vec::new(),
         };
     }
     // A guest that was refused memory mostly panics or aborts a moment later: the refusal is the reason.

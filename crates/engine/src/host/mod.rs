@@ -8,6 +8,7 @@
 //! [`Arc`]: std::sync::Arc
 
 pub mod bindings;
+mod buffered;
 pub mod grants;
 pub mod key_value;
 pub mod outbound_http;

@@ -5,6 +5,7 @@
 mod chaining;
 mod connections;
 mod guests;
+mod hoarding;
 mod interfaces;
 mod lifecycle;
 mod limits;

@@ -20,6 +20,10 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let served = SERVED.fetch_add(1, Ordering::Relaxed) + 1;
     let target = request.path_with_query().unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    // Below a route `/prefix/...` the same paths are there.
+    let below = request.headers().get(&"spin-path-info".to_owned());
+    let below = below.first().map(|path| String::from_utf8_lossy(path));
+    let path = below.as_deref().filter(|path| !path.is_empty()).unwrap_or(path);
     if path == "/stream" {
         return stream(out, query).await;
     }
@@ -58,6 +62,8 @@ async fn act(path: &str, query: &str) -> anyhow::Result<String> {
         }
         "/alloc" => allocate(usize::MAX),
         "/grow" => allocate(query.parse()?),
+        "/hoard" => hoard(query),
+        "/fields" => Ok(fill(&Fields::new()).to_string()),
         "/env" => {
             Ok(json!(std::env::vars().collect::<std::collections::BTreeMap<_, _>>()).to_string())
         }
@@ -106,6 +112,30 @@ fn allocate(mebibytes: usize) -> anyhow::Result<String> {
         kept.push(black_box(vec![1_u8; 1 << 20]));
     }
     Ok(kept.len().to_string())
+}
+
+/// Takes things of the host until it gets no more, and keeps them.
+fn hoard(what: &str) -> anyhow::Result<String> {
+    let mut taken = 0;
+    loop {
+        match what {
+            "fields" => {
+                let fields = Fields::new();
+                fill(&fields);
+                std::mem::forget(fields);
+            }
+            _ => std::mem::forget(std::fs::File::open("/hello.txt")?),
+        }
+        taken = black_box(taken + 1);
+    }
+}
+
+/// Adds to `fields` until they are full. Returns how many kilobytes went in.
+fn fill(fields: &Fields) -> usize {
+    let (name, value) = ("x-hoard".to_owned(), vec![b'x'; 1000]);
+    (0..1_000_000)
+        .take_while(|_| fields.append(&name, &value).is_ok())
+        .count()
 }
 
 async fn echo(request: IncomingRequest) -> anyhow::Result<String> {

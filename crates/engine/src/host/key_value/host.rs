@@ -5,6 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use super::{Failure, KeyValue, KeyValueState, OpenStore, Store, v2, v3};
+use crate::host::buffered::Buffered;
 
 impl From<Failure> for v2::Error {
     fn from(failure: Failure) -> Self {
@@ -135,9 +136,16 @@ impl<T: Send> v3::HostStoreWithStore<T> for KeyValue {
             Ok(store) => store.keys().await,
             Err(failure) => Err(failure),
         };
+        let unread = accessor.with(|mut access| access.get().unread.clone());
+        let keys = keys.and_then(|keys| {
+            let bytes = keys.iter().map(|key| size_of::<String>() + key.len()).sum();
+            unread
+                .keep(keys, bytes)
+                .ok_or_else(|| Failure::Other("too many keys are left unread".to_owned()))
+        });
         let (keys, end) = match keys {
             Ok(keys) => (keys, Ok(())),
-            Err(failure) => (Vec::new(), Err(v3::Error::from(failure))),
+            Err(failure) => (Buffered::none(), Err(v3::Error::from(failure))),
         };
         accessor.with(|mut access| {
             let keys = StreamReader::new(&mut access, keys)

@@ -20,10 +20,15 @@ use super::Grants;
 use super::bindings::spin_v2::key_value as v2;
 use super::bindings::spin_v3::key_value::key_value as v3;
 use super::bindings::wasi::keyvalue;
+use super::buffered::Budget;
 use super::grants::NotGranted;
 
 /// How many stores and swaps one instance may have open. As in Spin.
 const MAX_OPEN: usize = 256;
+
+/// Bytes of values that the open swaps of one instance may have seen together: two of the largest. The same for keys
+/// that it reads as streams.
+const MAX_SEEN_BYTES: usize = 8 << 20;
 
 /// The stores of one instance and those it has open.
 #[derive(Debug)]
@@ -31,6 +36,10 @@ pub struct KeyValueState {
     grants: Arc<Grants<Store>>,
     table: ResourceTable,
     open: usize,
+    /// Bytes that open swaps have seen.
+    seen: usize,
+    /// Keys that are not read yet.
+    unread: Budget,
 }
 
 /// Names [`KeyValueState`] to the bindings.
@@ -63,6 +72,8 @@ impl KeyValueState {
             grants,
             table: ResourceTable::new(),
             open: 0,
+            seen: 0,
+            unread: Budget::new(MAX_SEEN_BYTES),
         }
     }
 

@@ -36,6 +36,10 @@ use crate::threads::Share;
 /// Idle connections that are kept open to one address.
 const MAX_IDLE_PER_HOST: usize = 16;
 
+/// The largest piece of a body that is taken from a guest at once. Up to two are kept for each body until they are
+/// sent on.
+const BODY_CHUNK_BYTES: usize = 64 << 10;
+
 /// Where a component may connect to, whatever its manifest allows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Egress {
@@ -150,6 +154,14 @@ impl OutboundHttpState {
 type Rest = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for OutboundHttpState {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,

@@ -417,6 +417,7 @@ fn collect(
     Ok(QueryResult {
         columns,
         rows: result,
+        bytes,
     })
 }
 

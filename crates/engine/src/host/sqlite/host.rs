@@ -18,7 +18,7 @@ impl v3::HostConnection for SqliteState {
         parameters: Vec<v3::Value>,
     ) -> Result<v3::QueryResult, v3::Error> {
         let connection = self.connection(&connection)?;
-        let QueryResult { columns, rows } = connection.execute(statement, parameters).await?;
+        let QueryResult { columns, rows, .. } = connection.execute(statement, parameters).await?;
         Ok(v3::QueryResult { columns, rows })
     }
 
@@ -63,10 +63,18 @@ impl<T: Send> v3::HostConnectionWithStore<T> for Sqlite {
         statement: String,
         parameters: Vec<v3::Value>,
     ) -> Result<RowStream, v3::Error> {
-        let connection = accessor.with(|mut access| access.get().connection(&connection))?;
+        let (connection, unread) = accessor.with(|mut access| {
+            let state = access.get();
+            let connection = state.connection(&connection)?;
+            Ok::<_, v3::Error>((connection, state.unread.clone()))
+        })?;
         // The statement is finished before the guest sees the first row, so that a guest which reads slowly, or never,
         // holds no lock.
-        let QueryResult { columns, rows } = connection.execute(statement, parameters).await?;
+        let result = connection.execute(statement, parameters).await?;
+        let columns = result.columns;
+        let rows = unread
+            .keep(result.rows, result.bytes)
+            .ok_or_else(|| v3::Error::Io("too many rows are left unread".to_owned()))?;
         accessor
             .with(|mut access| {
                 let rows = StreamReader::new(&mut access, rows)?;

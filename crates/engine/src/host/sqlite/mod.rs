@@ -33,6 +33,7 @@ pub use self::session::{Connection, QueryResult};
 use super::Grants;
 use super::bindings::spin_v2::sqlite as v2;
 use super::bindings::spin_v3::sqlite3_1_0::sqlite as v3;
+use super::buffered::Budget;
 use crate::threads::Share;
 pub use v3::Value;
 
@@ -45,6 +46,10 @@ pub struct Allowance {
     pub heap: Heap,
 }
 
+/// Bytes of rows that one instance may leave unread, over all results it reads as streams. One result alone has a bound
+/// of its own.
+const MAX_UNREAD_BYTES: usize = 32 << 20;
+
 /// How many connections one instance may have open. As in Spin.
 const MAX_OPEN_CONNECTIONS: usize = 256;
 
@@ -54,6 +59,8 @@ pub struct SqliteState {
     grants: Arc<Grants<Database>>,
     table: ResourceTable,
     open: usize,
+    /// Rows that are not read yet.
+    unread: Budget,
 }
 
 /// Names [`SqliteState`] to the bindings.
@@ -72,6 +79,7 @@ impl SqliteState {
             grants,
             table: ResourceTable::new(),
             open: 0,
+            unread: Budget::new(MAX_UNREAD_BYTES),
         }
     }
 

@@ -22,6 +22,8 @@ pub struct QueryResult {
     pub columns: Vec<String>,
     /// The rows, each with as many values as there are columns.
     pub rows: Vec<RowResult>,
+    /// What the rows take in memory, about.
+    pub bytes: usize,
 }
 
 /// A guest's connection to a database. Clones are the same connection; what was not committed when the last one is
