@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{p2, p3};
 
 use crate::Engine;
 use crate::config::Limits;
+use crate::engine::{MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE};
 use crate::gate::Gate;
 use crate::host::outbound_http::OutboundHttp;
 use crate::host::{Grants, key_value, sqlite};
@@ -49,7 +50,14 @@ pub(crate) struct ComponentShared {
     pub(crate) closed: CancellationToken,
     /// What the application may use of the engine.
     pub(crate) share: Arc<Share>,
-    pub(crate) pre: OnceCell<ProxyPre<InstanceState>>,
+    pub(crate) pre: OnceCell<Opened>,
+}
+
+/// What instances are made of.
+pub(crate) struct Opened {
+    pub(crate) proxy: ProxyPre<InstanceState>,
+    /// How many of the engine's places one instance takes.
+    pub(crate) slots: u32,
 }
 
 impl Component {
@@ -91,9 +99,7 @@ pub enum ModuleError {
 
 impl ComponentShared {
     /// What instances are made of, opened at the first call.
-    pub(crate) async fn open(
-        self: &Arc<Self>,
-    ) -> Result<&ProxyPre<InstanceState>, Vec<ModuleError>> {
+    pub(crate) async fn open(self: &Arc<Self>) -> Result<&Opened, Vec<ModuleError>> {
         self.pre
             .get_or_try_init(|| async {
                 let this = Arc::clone(self);
@@ -109,7 +115,7 @@ impl ComponentShared {
             .await
     }
 
-    fn open_now(&self) -> Result<ProxyPre<InstanceState>, Vec<ModuleError>> {
+    fn open_now(&self) -> Result<Opened, Vec<ModuleError>> {
         let unusable = |error: wasmtime::Error| {
             let reason = format!("{error:#}");
             vec![ModuleError::Unusable {
@@ -127,13 +133,31 @@ impl ComponentShared {
                 missing
             }
         })?;
-        if let Ok(pre) = p3::bindings::ServicePre::new(pre.clone()) {
-            return Ok(ProxyPre::P3(pre));
+        let slots = slots_of(&module);
+        if slots > self.share.most_instances() {
+            return Err(unusable(wasmtime::format_err!(
+                "it has more memories or tables than all instances of an application may have together"
+            )));
         }
-        p2::bindings::ProxyPre::new(pre)
-            .map(ProxyPre::P2)
-            .map_err(|_| vec![ModuleError::NotHttp])
+        let proxy = match p3::bindings::ServicePre::new(pre.clone()) {
+            Ok(pre) => ProxyPre::P3(pre),
+            Err(_) => p2::bindings::ProxyPre::new(pre)
+                .map(ProxyPre::P2)
+                .map_err(|_| vec![ModuleError::NotHttp])?,
+        };
+        Ok(Opened { proxy, slots })
     }
+}
+
+/// How many places of the engine's pool an instance takes, which has memories and tables for each.
+fn slots_of(module: &Module) -> u32 {
+    // None for what is instantiated with modules from outside, which an application can't be.
+    let needs = module.resources_required();
+    let (memories, tables) = needs.map_or((1, 1), |needs| (needs.num_memories, needs.num_tables));
+    memories
+        .div_ceil(MEMORIES_PER_INSTANCE)
+        .max(tables.div_ceil(TABLES_PER_INSTANCE))
+        .max(1)
 }
 
 /// Maps native code, or compiles.

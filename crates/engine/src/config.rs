@@ -48,6 +48,9 @@ pub struct AppConfig {
     /// Bounds of single components, instead of `limits`.
     #[serde(default)]
     pub component_limits: BTreeMap<String, Limits>,
+    /// What all its instances may take together.
+    #[serde(default)]
+    pub share: ShareLimits,
     /// Where it may connect to, beside what its manifest says.
     #[serde(default)]
     pub egress: Egress,
@@ -85,6 +88,7 @@ impl fmt::Debug for AppConfig {
             .field("sqlite", &self.sqlite)
             .field("key_value", &self.key_value)
             .field("limits", &self.limits)
+            .field("share", &self.share)
             .field("egress", &self.egress)
             .field("reuse", &self.reuse)
             .field("log_dir", &self.log_dir)
@@ -167,6 +171,29 @@ impl Limits {
             queue_ms: 10_000,
             host: HostLimits::platform(),
             ..Self::default()
+        }
+    }
+}
+
+/// What all instances of an application may take together, unless it is trusted. Generations of one application count
+/// together too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShareLimits {
+    /// Instances that may live at once, idle ones included. One with more than two memories or four tables counts as
+    /// several.
+    pub instances: u32,
+    /// Bytes of linear memory that they have grown to. Half of what the engine has for all applications is the most,
+    /// whatever is said here.
+    pub memory_bytes: u64,
+}
+
+impl Default for ShareLimits {
+    fn default() -> Self {
+        Self {
+            // A quarter of an engine's: see `EngineOptions::max_instances`.
+            instances: 64,
+            memory_bytes: 1 << 30,
         }
     }
 }

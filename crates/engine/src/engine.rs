@@ -6,8 +6,10 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Config, PoolingAllocationConfig};
 
+use crate::config::AppConfig;
 use crate::instance::InstanceState;
 use crate::options::EngineOptions;
+use crate::pot::Pot;
 use crate::share::{Share, Shares};
 use crate::threads::Threads;
 use crate::ticker::Ticker;
@@ -23,6 +25,13 @@ pub enum EngineError {
     Thread(#[source] std::io::Error),
 }
 
+/// Core instances that the pool has for each instance, and the most of one.
+const CORE_INSTANCES_PER_INSTANCE: u32 = 64;
+/// Memories that it has for each.
+pub(crate) const MEMORIES_PER_INSTANCE: u32 = 2;
+/// Tables that it has for each.
+pub(crate) const TABLES_PER_INSTANCE: u32 = 4;
+
 /// One per process; clones are the same engine.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -33,6 +42,7 @@ struct Inner {
     ticker: Ticker,
     instances: Arc<Semaphore>,
     heavy: Arc<Semaphore>,
+    memory: Arc<Pot>,
     threads: EngineThreads,
     shares: Shares,
     options: EngineOptions,
@@ -73,6 +83,7 @@ impl Engine {
             ticker,
             instances: Arc::new(Semaphore::new(options.max_instances as usize)),
             heavy: Arc::new(Semaphore::new(options.heavy_slots.max(1) as usize)),
+            memory: Arc::new(Pot::new(options.total_memory_bytes, None)),
             threads,
             shares: Shares::default(),
             options,
@@ -100,11 +111,17 @@ impl Engine {
         &self.0.heavy
     }
 
-    /// What the application `id` may use of this engine; for a trusted one that is all of it.
-    pub(crate) fn share(&self, id: &str, trusted: bool) -> Arc<Share> {
-        self.0
-            .shares
-            .of(id, trusted, &self.0.options, &self.0.threads)
+    pub(crate) fn memory(&self) -> &Arc<Pot> {
+        &self.0.memory
+    }
+
+    pub(crate) fn threads(&self) -> &EngineThreads {
+        &self.0.threads
+    }
+
+    /// What an application may use of this engine.
+    pub(crate) fn share(&self, config: &AppConfig) -> Arc<Share> {
+        self.0.shares.of(config, self)
     }
 
     /// Everything a component may import. Made when the first application is loaded: a process that only compiles
@@ -138,11 +155,13 @@ fn config(options: &EngineOptions) -> Config {
     let count = options.max_instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(count)
-        // A component is several core instances: the program, its adapter, shims.
-        .total_core_instances(count.saturating_mul(8))
-        // Mostly one memory and two or three tables each; languages with a runtime of their own have more.
-        .total_memories(count.saturating_mul(2))
-        .total_tables(count.saturating_mul(4))
+        // A component is several core instances: the program, its adapter, shims. They are counted, nothing is set
+        // aside for them.
+        .total_core_instances(count.saturating_mul(CORE_INSTANCES_PER_INSTANCE))
+        .max_core_instances_per_component(CORE_INSTANCES_PER_INSTANCE)
+        // Mostly one memory and two or three tables each. One with more takes the places of several.
+        .total_memories(count.saturating_mul(MEMORIES_PER_INSTANCE))
+        .total_tables(count.saturating_mul(TABLES_PER_INSTANCE))
         // An async import may run on a stack of its own beside the export's.
         .total_stacks(count.saturating_mul(2))
         .table_elements(100_000)

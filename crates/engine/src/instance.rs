@@ -41,7 +41,13 @@ pub(crate) struct InstanceState {
     variables: VariablesState,
     bounds: Bounds,
     meter: Meter,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
+}
+
+/// A place among the application's instances and one among the engine's.
+struct Slot {
+    _of_app: OwnedSemaphorePermit,
+    _of_engine: OwnedSemaphorePermit,
 }
 
 impl WasiView for InstanceState {
@@ -104,15 +110,14 @@ impl HandlerState for Starter {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Work>> {
         let component = &self.0;
-        let waiting = Arc::clone(component.engine.instances()).acquire_owned();
-        let slot = match tokio::time::timeout(SLOT_PATIENCE, waiting).await {
-            Ok(Ok(slot)) => slot,
-            _ => return Err(wasmtime::Error::new(NoSlot)),
-        };
         let Some(pre) = component.pre.get() else {
             wasmtime::bail!("the component {} has not been opened", component.id);
         };
-        let returns_at_the_end = matches!(pre, ProxyPre::P2(_));
+        let slot = match tokio::time::timeout(SLOT_PATIENCE, component.slot(pre.slots)).await {
+            Ok(Some(slot)) => slot,
+            _ => return Err(wasmtime::Error::new(NoSlot)),
+        };
+        let returns_at_the_end = matches!(pre.proxy, ProxyPre::P2(_));
         let at_once = if returns_at_the_end {
             1
         } else {
@@ -140,9 +145,13 @@ impl HandlerState for Starter {
         store.set_epoch_deadline(1);
         let limit = component.wall;
         // Initialisers are guest code too.
-        let start = pre.instantiate_async(&mut store);
+        let start = pre.proxy.instantiate_async(&mut store);
         let proxy = match tokio::time::timeout(limit, start).await {
-            Ok(proxy) => proxy?,
+            Ok(Ok(proxy)) => proxy,
+            Ok(Err(_)) if store.data().bounds.is_crowded_out() => {
+                return Err(wasmtime::Error::new(NoSlot));
+            }
+            Ok(Err(error)) => return Err(error),
             Err(_) => return Err(wasmtime::Error::new(SlowStart(limit))),
         };
         Ok(Instance {
@@ -176,11 +185,24 @@ fn on_tick(
 }
 
 impl ComponentShared {
+    /// Waits among the application's own requests first: of those that wait for the engine's places, each application
+    /// has as many as its share.
+    async fn slot(&self, slots: u32) -> Option<Slot> {
+        let own = Arc::clone(&self.share.instances);
+        let of_app = own.acquire_many_owned(slots).await.ok()?;
+        let all = Arc::clone(self.engine.instances());
+        let of_engine = all.acquire_many_owned(slots).await.ok()?;
+        Some(Slot {
+            _of_app: of_app,
+            _of_engine: of_engine,
+        })
+    }
+
     fn instance_state(
         &self,
         [stdout, stderr]: &[GuestPipe; 2],
         at_once: usize,
-        slot: OwnedSemaphorePermit,
+        slot: Slot,
     ) -> wasmtime::Result<InstanceState> {
         let limits = &self.limits.host;
         let mut wasi = WasiCtxBuilder::new();
@@ -206,7 +228,7 @@ impl ComponentShared {
             sqlite: SqliteState::new(Arc::clone(&self.sqlite)),
             key_value: KeyValueState::new(Arc::clone(&self.key_value)),
             variables: VariablesState::new(Arc::clone(&self.variables)),
-            bounds: Bounds::new(self.limits.memory_bytes),
+            bounds: Bounds::new(self.limits.memory_bytes, Arc::clone(&self.share.memory)),
             meter: Meter::new(burst, budget, at_once, Arc::clone(self.engine.heavy())),
             _slot: slot,
         })
@@ -370,7 +392,7 @@ impl WorkerState for Work {
             depth: self.0.running.depth(),
         });
         if rested {
-            state.bounds.refused = false;
+            state.bounds.refused = None;
         }
         // Time-outs are `Expiration`'s: this future is polled inside the guest's event loop, which a busy guest
         // keeps from running. It is dropped when the guest's function has returned.
@@ -441,10 +463,8 @@ fn why(component: &ComponentShared, state: &InstanceState, error: &wasmtime::Err
         };
     }
     // A guest that was refused memory mostly panics or aborts a moment later: the refusal is the reason.
-    if state.bounds.refused {
-        return Failure::Memory {
-            limit_bytes: component.limits.memory_bytes,
-        };
+    if let Some(limit_bytes) = state.bounds.refused {
+        return Failure::Memory { limit_bytes };
     }
     Failure::from_error(error)
 }

@@ -104,7 +104,7 @@ impl<'a> Loader<'a> {
         } else {
             key_value::Limits::tenant()
         };
-        let share = engine.share(&config.id, config.trusted);
+        let share = engine.share(config);
         let databases = config
             .sqlite
             .iter()

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::UpdateDeadline;
 
+use crate::pot::Pot;
+
 /// What the epoch callback (inside the guest's turn) and the worker (outside it) tell each other.
 #[derive(Default)]
 pub(crate) struct Turn {
@@ -126,21 +128,39 @@ impl Meter {
 pub(crate) struct Bounds {
     memory_limit: usize,
     memory_used: usize,
-    /// A growth was refused since the request began.
-    pub(crate) refused: bool,
+    /// Where its memory is taken from, and given back to when the instance is gone.
+    pot: Arc<Pot>,
+    /// The last growth that was allowed, which may fail all the same.
+    growing: usize,
+    /// The limit in bytes that a growth was refused for since the request began.
+    pub(crate) refused: Option<u64>,
 }
 
 /// Elements of one table: as many functions as a large program refers to, at 8 bytes each.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
 
 impl Bounds {
-    pub(crate) fn new(memory_bytes: u64) -> Self {
+    pub(crate) fn new(memory_bytes: u64, pot: Arc<Pot>) -> Self {
         let memory_limit = usize::try_from(memory_bytes).unwrap_or(usize::MAX);
         Self {
             memory_limit,
             memory_used: 0,
-            refused: false,
+            pot,
+            growing: 0,
+            refused: None,
         }
+    }
+
+    /// Whether it was refused what it may have, because others have it.
+    pub(crate) fn is_crowded_out(&self) -> bool {
+        self.refused
+            .is_some_and(|limit| limit != self.memory_limit as u64)
+    }
+}
+
+impl Drop for Bounds {
+    fn drop(&mut self) {
+        self.pot.give_back(self.memory_used as u64);
     }
 }
 
@@ -151,21 +171,29 @@ impl wasmtime::ResourceLimiter for Bounds {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let after = self
-            .memory_used
-            .saturating_add(desired.saturating_sub(current));
-        if after > self.memory_limit {
-            self.refused = true;
+        let more = desired.saturating_sub(current);
+        let after = self.memory_used.saturating_add(more);
+        let taken = if after > self.memory_limit {
+            Err(self.memory_limit as u64)
+        } else {
+            self.pot.take(more as u64)
+        };
+        if let Err(limit) = taken {
+            self.refused = Some(limit);
             return Ok(false);
         }
         self.memory_used = after;
+        self.growing = more;
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         // Allowed by us, refused by the pool: the bound of the engine is lower than the application's.
         tracing::debug!(%error, "a linear memory could not grow");
-        self.refused = true;
+        let growing = std::mem::take(&mut self.growing);
+        self.memory_used -= growing;
+        self.pot.give_back(growing as u64);
+        self.refused = Some(self.memory_limit as u64);
         Ok(())
     }
 
@@ -187,11 +215,27 @@ mod tests {
 
     #[test]
     fn all_memories_of_an_instance_count_together() {
-        let mut bounds = Bounds::new(100);
+        let pot = Arc::new(Pot::new(1_000, None));
+        let mut bounds = Bounds::new(100, Arc::clone(&pot));
         assert!(bounds.memory_growing(0, 60, None).expect("asked"));
         assert!(!bounds.memory_growing(0, 50, None).expect("asked"));
-        assert!(bounds.refused);
+        assert_eq!(bounds.refused, Some(100));
         assert!(bounds.memory_growing(60, 100, None).expect("asked"));
+        assert!(!bounds.is_crowded_out());
+        drop(bounds);
+        assert_eq!(pot.take(1_000), Ok(()), "all of it was given back");
+    }
+
+    #[test]
+    fn memory_that_others_have_is_refused() {
+        let pot = Arc::new(Pot::new(100, None));
+        let mut first = Bounds::new(80, Arc::clone(&pot));
+        let mut second = Bounds::new(80, pot);
+        assert!(first.memory_growing(0, 80, None).expect("asked"));
+        assert!(!second.memory_growing(0, 40, None).expect("asked"));
+        assert!(second.is_crowded_out() && !first.is_crowded_out());
+        drop(first);
+        assert!(second.memory_growing(0, 40, None).expect("asked"));
     }
 
     #[test]

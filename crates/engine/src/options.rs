@@ -13,6 +13,9 @@ pub struct EngineOptions {
     pub max_instances: u32,
     /// Bytes of linear memory no application's limit may exceed.
     pub max_memory_bytes: u64,
+    /// Bytes of linear memory that all instances may have grown to together. Half of the machine's by default: there
+    /// are other programs, and the host has work of its own for each instance.
+    pub total_memory_bytes: u64,
     /// Bytes of a slot's linear memory that stay resident when its instance ends: wiping them by hand is
     /// cheaper than giving them back to the kernel, and they cost memory while idle.
     pub keep_resident_bytes: u64,
@@ -49,6 +52,7 @@ impl Default for EngineOptions {
             max_instances: 256,
             // 1 GiB: above what a request-sized program needs, below what 32-bit memories can be.
             max_memory_bytes: 1 << 30,
+            total_memory_bytes: memory_of_machine() / 2,
             keep_resident_bytes: 256 << 10,
             warm_slots: 16,
             tick_ms: 5,
@@ -62,6 +66,14 @@ impl Default for EngineOptions {
             blocking_nice: 5,
         }
     }
+}
+
+/// Bytes of memory that the machine has.
+fn memory_of_machine() -> u64 {
+    let info = rustix::system::sysinfo();
+    // Their types differ between systems.
+    let bytes = u128::from(info.totalram) * u128::from(info.mem_unit);
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 impl EngineOptions {

@@ -6,14 +6,23 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::engine::EngineThreads;
+use tokio::sync::Semaphore;
+
+use crate::config::{AppConfig, ShareLimits};
+use crate::engine::Engine;
 use crate::host::sqlite::{Allowance, Heap};
-use crate::options::EngineOptions;
+use crate::pot::Pot;
 use crate::threads;
 
 /// One application's share of its engine.
 #[derive(Debug)]
 pub(crate) struct Share {
+    limits: ShareLimits,
+    most_instances: u32,
+    /// Its instances.
+    pub(crate) instances: Arc<Semaphore>,
+    /// Linear memory of its instances.
+    pub(crate) memory: Arc<Pot>,
     /// For statements on its databases and key-value stores.
     pub(crate) databases: Allowance,
     /// For looking names up.
@@ -21,23 +30,54 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    fn new(options: &EngineOptions, threads: &EngineThreads, trusted: bool) -> Self {
-        let places = |own: u32| if trusted { usize::MAX } else { own as usize };
+    /// One that is trusted may use all there is.
+    fn new(config: &AppConfig, engine: &Engine) -> Self {
+        let ShareLimits {
+            instances,
+            memory_bytes,
+        } = config.share;
+        let (options, threads) = (engine.options(), engine.threads());
+        let total = engine.memory().limit();
+        let most_instances = if config.trusted {
+            options.max_instances
+        } else {
+            instances.clamp(1, options.max_instances)
+        };
+        let memory = if config.trusted {
+            total
+        } else {
+            memory_bytes.min(total / 2)
+        };
+        let heap_bytes = usize::try_from(options.database_heap_bytes_per_app);
+        let places = |own: u32| {
+            if config.trusted {
+                usize::MAX
+            } else {
+                own as usize
+            }
+        };
         Self {
+            limits: config.share.clone(),
+            most_instances,
+            instances: Arc::new(Semaphore::new(most_instances as usize)),
+            memory: Arc::new(Pot::new(memory, Some(Arc::clone(engine.memory())))),
             databases: Allowance {
                 threads: threads
                     .databases
                     .share(places(options.database_threads_per_app)),
-                heap: if trusted {
+                heap: if config.trusted {
                     Heap::unbounded()
                 } else {
-                    Heap::of(
-                        usize::try_from(options.database_heap_bytes_per_app).unwrap_or(usize::MAX),
-                    )
+                    Heap::of(heap_bytes.unwrap_or(usize::MAX))
                 },
             },
             names: threads.names.share(places(options.name_threads_per_app)),
         }
+    }
+
+    /// How many instances it may have.
+    pub(crate) fn most_instances(&self) -> u32 {
+        self.most_instances
     }
 }
 
@@ -46,21 +86,17 @@ impl Share {
 pub(crate) struct Shares(Mutex<HashMap<String, Weak<Share>>>);
 
 impl Shares {
-    /// The share of the application `id`. One that is trusted may use all there is.
-    pub(crate) fn of(
-        &self,
-        id: &str,
-        trusted: bool,
-        options: &EngineOptions,
-        threads: &EngineThreads,
-    ) -> Arc<Share> {
+    /// The share of an application: the one that its other generations have, unless their limits were others.
+    pub(crate) fn of(&self, config: &AppConfig, engine: &Engine) -> Arc<Share> {
         let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = shares.get(id).and_then(Weak::upgrade) {
+        if let Some(share) = shares.get(&config.id).and_then(Weak::upgrade)
+            && share.limits == config.share
+        {
             return share;
         }
         shares.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(Share::new(options, threads, trusted));
-        shares.insert(id.to_owned(), Arc::downgrade(&share));
+        let share = Arc::new(Share::new(config, engine));
+        shares.insert(config.id.clone(), Arc::downgrade(&share));
         share
     }
 }

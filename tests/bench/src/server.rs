@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use http_body_util::BodyExt as _;
 use nokube_engine::config::{AppConfig, ComponentFiles};
 use nokube_engine::server::{self, ServerOptions};
-use nokube_engine::{Body, Client, Engine, EngineOptions, Limits, Registry, Reuse};
+use nokube_engine::{Body, Client, Engine, EngineOptions, Limits, Registry, Reuse, ShareLimits};
 use nokube_spinapp::locked::ContentRef;
 use nokube_spinapp::manifest::{ComponentContent, Manifest};
 use serde::{Deserialize, Serialize};
@@ -241,6 +241,7 @@ fn config(apps: &Apps, number: usize) -> anyhow::Result<AppConfig> {
             ..Limits::default()
         },
         component_limits: BTreeMap::new(),
+        share: ShareLimits::default(),
         egress: nokube_engine::Egress::default(),
         reuse: Reuse {
             max_requests_per_instance: apps.reuse,

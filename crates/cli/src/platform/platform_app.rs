@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use nokube_engine::{AppConfig, ComponentFiles, Egress, Limits, Reuse};
+use nokube_engine::{AppConfig, ComponentFiles, Egress, Limits, Reuse, ShareLimits};
 use nokube_spinapp::locked::{ContentRef, LockedApp};
 use nokube_spinapp::manifest::{ComponentContent, Manifest};
 use nokube_spinapp::runtime_config::RuntimeConfig;
@@ -96,6 +96,7 @@ impl PlatformApp<'_> {
             key_value: stores.key_value,
             limits,
             component_limits: BTreeMap::new(),
+            share: ShareLimits::default(),
             egress: self.egress,
             reuse: Reuse::platform(),
             trusted: true,

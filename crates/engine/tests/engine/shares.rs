@@ -1,6 +1,10 @@
 //! What one application takes is its own share: others find what they need.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use nokube_engine::ShareLimits;
+use serde_json::{Value, json};
 
 use crate::support::Stage;
 
@@ -47,7 +51,7 @@ fn endless_statements_of_one_application_leave_others_their_databases_files_and_
             .collect();
         let app = greedy.registry.by_id("greedy").expect("it is there");
         while app.in_flight() < BLOCKING_THREADS {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(modest.get("/sqlite?default").await.body, "2");
         assert_eq!(modest.get("/files").await.json()["text"], "hello");
@@ -65,7 +69,7 @@ fn endless_statements_of_one_application_leave_others_their_databases_files_and_
 async fn a_guest_does_not_get_past_the_bounds_of_its_database() {
     let served = Stage::with_databases("sql", &["default"]).serve().await;
     let ask = async |sql: &str| served.post("/sql?default", sql).await;
-    assert_eq!(ask("SELECT 1 + 1").await.body, "Integer(2)");
+    assert_eq!(ask("SELECT 1 + 1").await.body, "2");
     for (sql, reason) in [
         ("ATTACH '/etc/passwd' AS other", "not authorized"),
         ("SELECT zeroblob(4194305)", "too big"),
@@ -88,5 +92,69 @@ async fn a_guest_does_not_get_past_the_bounds_of_its_database() {
     }
     let page_size =
         "PRAGMA journal_mode = delete\nPRAGMA page_size = 65536\nVACUUM\nPRAGMA page_size";
-    assert_eq!(ask(page_size).await.body, "Integer(4096)");
+    assert_eq!(ask(page_size).await.body, "4096");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sleeping_components_of_one_application_leave_instances_to_others() {
+    let names: Vec<String> = ('a'..='h')
+        .map(|letter| format!("sleeper-{letter}"))
+        .collect();
+    let routes: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), json!(format!("/{name}/..."))))
+        .collect();
+    let greedy = Arc::new(Stage::of("sleepers", &routes, &Value::Null).serve().await);
+    let modest = Stage::new("waker").serve().await;
+    // As many as the engine has instances: 32 at once for each component.
+    let naps: Vec<_> = names
+        .iter()
+        .cycle()
+        .take(256)
+        .map(|name| {
+            let (greedy, path) = (Arc::clone(&greedy), format!("/{name}/nap?6000"));
+            tokio::spawn(async move { greedy.get(&path).await.status })
+        })
+        .collect();
+    let app = greedy.registry.by_id("sleepers").expect("it is there");
+    while app.in_flight() < 256 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..5 {
+        assert_eq!(modest.get("/ok").await.status, 200);
+    }
+    assert!(
+        naps.iter().filter(|nap| !nap.is_finished()).count() >= 64,
+        "others were served only after the sleepers had slept"
+    );
+    let mut served = 0;
+    for nap in naps {
+        match nap.await.expect("no panic") {
+            200 => served += 1,
+            status => assert_eq!(status, 503),
+        }
+    }
+    assert_eq!(served, 64, "the application's share");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_of_one_application_share_its_memory() {
+    let mut stage = Stage::new("memory-share");
+    stage.config.share = ShareLimits {
+        memory_bytes: 48 << 20,
+        ..ShareLimits::default()
+    };
+    let served = Arc::new(stage.serve().await);
+    assert_eq!(served.get("/grow?30").await.body, "30");
+    let holder = tokio::spawn({
+        let served = Arc::clone(&served);
+        async move { served.get("/hold?30").await.body }
+    });
+    served.logged("held 30").await;
+    assert_eq!(served.get("/grow?30").await.status, 500);
+    served
+        .logged("memory limit reached: more than 50331648 bytes")
+        .await;
+    assert_eq!(holder.await.expect("no panic"), "30");
+    assert_eq!(served.get("/grow?30").await.body, "30");
 }

@@ -11,6 +11,7 @@ use nokube_engine::logs::{self, Line};
 use nokube_engine::server::{self, ServerOptions};
 use nokube_engine::{
     App, AppConfig, ComponentFiles, Egress, Engine, EngineOptions, Limits, Registry, Reuse,
+    ShareLimits,
 };
 use nokube_spinapp::locked::LockedApp;
 use serde_json::{Value, json};
@@ -131,6 +132,7 @@ impl Stage {
             key_value: BTreeMap::new(),
             limits: Limits::default(),
             component_limits: BTreeMap::new(),
+            share: ShareLimits::default(),
             egress: Egress::default(),
             reuse: Reuse::default(),
             trusted: false,

@@ -62,8 +62,17 @@ async fn act(path: &str, query: &str) -> anyhow::Result<String> {
         }
         "/alloc" => allocate(usize::MAX),
         "/grow" => allocate(query.parse()?),
+        "/hold" => {
+            let held = allocate(query.parse()?)?;
+            println!("held {held}");
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            Ok(held)
+        }
         "/hoard" => hoard(query),
-        "/fields" => Ok(fill(&Fields::new()).to_string()),
+        "/fields" => {
+            fill(&Fields::new(), query.parse()?)?;
+            Ok(query.to_owned())
+        }
         "/env" => {
             Ok(json!(std::env::vars().collect::<std::collections::BTreeMap<_, _>>()).to_string())
         }
@@ -111,7 +120,7 @@ fn allocate(mebibytes: usize) -> anyhow::Result<String> {
     for _ in 0..mebibytes {
         kept.push(black_box(vec![1_u8; 1 << 20]));
     }
-    Ok(kept.len().to_string())
+    Ok(black_box(kept).len().to_string())
 }
 
 /// Takes things of the host until it gets no more, and keeps them.
@@ -121,7 +130,7 @@ fn hoard(what: &str) -> anyhow::Result<String> {
         match what {
             "fields" => {
                 let fields = Fields::new();
-                fill(&fields);
+                fill(&fields, 10)?;
                 std::mem::forget(fields);
             }
             _ => std::mem::forget(std::fs::File::open("/hello.txt")?),
@@ -130,12 +139,13 @@ fn hoard(what: &str) -> anyhow::Result<String> {
     }
 }
 
-/// Adds to `fields` until they are full. Returns how many kilobytes went in.
-fn fill(fields: &Fields) -> usize {
+/// Adds so many kilobytes to `fields`.
+fn fill(fields: &Fields, kilobytes: usize) -> anyhow::Result<()> {
     let (name, value) = ("x-hoard".to_owned(), vec![b'x'; 1000]);
-    (0..1_000_000)
-        .take_while(|_| fields.append(&name, &value).is_ok())
-        .count()
+    for _ in 0..kilobytes {
+        fields.append(&name, &value)?;
+    }
+    Ok(())
 }
 
 async fn echo(request: IncomingRequest) -> anyhow::Result<String> {
@@ -199,7 +209,10 @@ async fn sql(label: &str, request: IncomingRequest) -> anyhow::Result<String> {
     for statement in std::str::from_utf8(&body)?.lines() {
         let result = connection.execute(statement, &[])?;
         let value = result.rows.first().and_then(|row| row.values.first());
-        last = value.map_or_else(String::new, |value| format!("{value:?}"));
+        last = match value {
+            Some(spin_sdk::sqlite::Value::Integer(number)) => number.to_string(),
+            other => format!("{other:?}"),
+        };
     }
     Ok(last)
 }

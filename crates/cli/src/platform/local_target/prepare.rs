@@ -11,7 +11,7 @@ use nokube_artifact::Digest;
 use nokube_artifact::layout::LayoutError;
 use nokube_artifact::unpack::{UnpackError, UnpackLimits, Unpacked, unpack};
 use nokube_domain::Quantity;
-use nokube_engine::{AppConfig, ComponentFiles, EngineOptions, Limits, Reuse};
+use nokube_engine::{AppConfig, ComponentFiles, EngineOptions, Limits, Reuse, ShareLimits};
 use nokube_keys::Secret;
 use nokube_sidecar::TargetError;
 use nokube_spinapp::locked::LockedApp;
@@ -182,6 +182,7 @@ impl LocalTarget {
             key_value,
             limits: limits_of(app)?,
             component_limits: BTreeMap::new(),
+            share: ShareLimits::default(),
             egress: self.options.egress.clone(),
             reuse: Reuse::default(),
             trusted: false,
