@@ -145,11 +145,12 @@ async fn an_instance_is_reused_whatever_its_answers_look_like() {
                 .status,
             200
         );
-        served_by_it = served.get("/served").await.body.parse().expect("a number");
+        let served_so_far = served.get("/served").await.body.parse();
+        served_by_it = served_by_it.max(served_so_far.expect("a number"));
     }
-    // A second instance is started when a request comes before the first has returned from the one before.
+    // Another instance is started when a request comes before the first has returned from the one before.
     assert!(
         served_by_it >= 40,
-        "instances were dropped: the last served {served_by_it}"
+        "instances were dropped: none served more than {served_by_it}"
     );
 }
