@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, header};
@@ -15,14 +15,20 @@ use wasmtime_wasi_http::Error;
 
 use crate::Body;
 use crate::failure::Failure;
+use crate::pace::{Pace, PaceLimits};
 use crate::request::RequestState;
 
 /// How much of a body is taken in before its request takes a place at a component. So a client that announces a
 /// small body and never sends it occupies a connection only, of which there are many more than places.
 const AHEAD_BYTES: usize = 16 << 10;
 
-/// How long a client may send nothing in the middle of a body.
-const STALL: Duration = Duration::from_secs(10);
+/// How long a client may send nothing in the middle of a body, and how much of that it may do: one that sends a byte
+/// now and then occupies a connection for minutes, not for hours.
+const PACE: PaceLimits = PaceLimits {
+    stall: Duration::from_secs(10),
+    grace: Duration::from_secs(30),
+    bytes_per_second: 1 << 10,
+};
 
 /// What a request's head says about its body.
 #[derive(Debug, Clone, Copy)]
@@ -59,20 +65,28 @@ impl Announced {
 
 /// Takes in the beginning of `body`: all of a small one.
 pub(crate) async fn ahead(body: Body) -> Result<Body, Failure> {
-    ahead_within(body, STALL).await
+    ahead_within(body, PACE).await
 }
 
-async fn ahead_within(mut body: Body, stall: Duration) -> Result<Body, Failure> {
+async fn ahead_within(mut body: Body, limits: PaceLimits) -> Result<Body, Failure> {
     let mut frames = VecDeque::new();
     let mut length = 0;
+    let mut pace = Pace::new(limits);
     while length < AHEAD_BYTES && !body.is_end_stream() {
-        match tokio::time::timeout(stall, body.frame()).await {
+        let began = Instant::now();
+        let frame = tokio::time::timeout(pace.patience(), body.frame()).await;
+        let bytes = match &frame {
+            Ok(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        pace.note(began.elapsed(), bytes as u64);
+        match frame {
             Err(_) => return Err(Failure::BodyTooSlow),
             Ok(None) => break,
             // The client went away or sent nonsense; it will hardly read the answer.
             Ok(Some(Err(_))) => return Err(Failure::BadRequest("The body broke off.")),
             Ok(Some(Ok(frame))) => {
-                length += frame.data_ref().map_or(0, Bytes::len);
+                length += bytes;
                 frames.push_back(frame);
             }
         }
@@ -139,7 +153,8 @@ pub(crate) fn bounded(
         body,
         left: (!announced.exceeds(limit)).then_some(limit),
         limit,
-        stalled: None,
+        pace: Pace::new(PACE),
+        waiting: None,
         state,
     }
     .boxed_unsync()
@@ -150,8 +165,9 @@ struct Bounded {
     /// Bytes that may still come. None: too many are known to come.
     left: Option<u64>,
     limit: u64,
-    /// Runs while a read waits.
-    stalled: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    /// Since when a read waits, and until when it may.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     state: Arc<RequestState>,
 }
 
@@ -177,14 +193,20 @@ impl HttpBody for Bounded {
             return self.too_large();
         };
         let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
-            let timer = self
-                .stalled
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+            let patience = self.pace.patience();
+            let (_, timer) = self
+                .waiting
+                .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(patience))));
             std::task::ready!(timer.as_mut().poll(cx));
             self.state.fail(Failure::BodyTooSlow);
             return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
         };
-        self.stalled = None;
+        let waited = self.waiting.take().map(|(since, _)| since.elapsed());
+        let bytes = match &polled {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        self.pace.note(waited.unwrap_or_default(), bytes as u64);
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
         {
@@ -215,7 +237,27 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_given_up() {
         let never = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
-        let given_up = ahead_within(never.boxed_unsync(), Duration::from_millis(10)).await;
+        let limits = PaceLimits {
+            stall: Duration::from_millis(10),
+            ..PACE
+        };
+        let given_up = ahead_within(never.boxed_unsync(), limits).await;
+        assert!(matches!(given_up, Err(Failure::BodyTooSlow)));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_byte_by_byte_is_given_up() {
+        let pause = Duration::from_millis(5);
+        let bytes = stream::unfold((), move |()| async move {
+            tokio::time::sleep(pause).await;
+            Some((Ok::<_, Error>(Frame::data(Bytes::from_static(b"x"))), ()))
+        });
+        let limits = PaceLimits {
+            stall: Duration::from_secs(10),
+            grace: Duration::from_millis(50),
+            ..PACE
+        };
+        let given_up = ahead_within(StreamBody::new(bytes).boxed_unsync(), limits).await;
         assert!(matches!(given_up, Err(Failure::BodyTooSlow)));
     }
 

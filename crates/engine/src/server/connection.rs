@@ -1,6 +1,5 @@
 //! One connection: hyper with our bounds, and what is done to every request before anybody answers it.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,22 +12,41 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
+use super::connections::Entry;
 use super::rest::Rest;
 use super::stream::{Socket, Stream};
 use super::{CLIENT_ADDR, CLIENT_SCHEME, Handler, Peer, ServerOptions};
+use crate::holding::holding;
+use crate::pace::PaceLimits;
 use crate::request::{Client, strip_spin_headers};
+
+/// The connection is being closed to make room for another.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection idled, and others need its place")]
+struct Dismissed;
 
 pub(super) async fn serve<H: Handler>(
     socket: Socket,
     peer: Peer,
+    entry: Entry,
     handler: Arc<H>,
     options: Arc<ServerOptions>,
     shutdown: CancellationToken,
 ) {
-    let stream = Stream::new(socket, Duration::from_millis(options.write_stall_ms));
+    let stall = Duration::from_millis(options.write_stall_ms);
+    let pace = PaceLimits {
+        stall,
+        grace: stall,
+        bytes_per_second: options.min_write_rate,
+    };
+    let stream = Stream::new(socket, pace);
+    let activity = Arc::clone(&entry.activity);
+    activity.idle();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let handler = Arc::clone(&handler);
+        let busy = activity.begin();
         async move {
+            let busy = busy.ok_or(Dismissed)?;
             let headers = request.headers_mut();
             let client = client_of(headers, peer);
             strip_spin_headers(headers);
@@ -38,7 +56,7 @@ pub(super) async fn serve<H: Handler>(
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            Ok::<_, Infallible>(response)
+            Ok::<_, Dismissed>(response.map(|body| holding(body, busy)))
         }
     });
     let connection = http1::Builder::new()
@@ -52,6 +70,8 @@ pub(super) async fn serve<H: Handler>(
     let mut connection = pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
+        // No answer is being made on it. What is made and not sent is lost, as when a client idles too long.
+        () = entry.activity.dismissed().cancelled() => return,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

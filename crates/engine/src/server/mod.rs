@@ -4,21 +4,24 @@
 //! whether the request is for somebody else.
 
 mod connection;
+mod connections;
 mod rest;
 mod stream;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Request, Response};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::connections::Connections;
 use crate::Body;
 use crate::request::Client;
 
@@ -37,6 +40,11 @@ pub trait Handler: Send + Sync + 'static {
         request: Request<Body>,
         client: Client,
     ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Whether an address speaks for many clients, as a proxy's does: its connections are not counted as one client's.
+    fn is_proxy(&self, _address: IpAddr) -> bool {
+        false
+    }
 }
 
 impl<F, Answer> Handler for F
@@ -57,16 +65,22 @@ where
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerOptions {
-    /// Connections at once; more wait in the kernel's queue.
+    /// Connections at once. For one more, the one that idles for longest is closed; when none does, it waits.
     pub max_connections: u32,
+    /// Connections of one client's address (of IPv6, its network of 64 bits); more are closed at once.
+    pub max_connections_per_address: u32,
     /// Milliseconds for a request's head, and for the next request on an idle connection.
     pub header_read_ms: u64,
     /// Bytes of a request's head.
     pub max_header_bytes: usize,
     /// Fields of a request's head.
     pub max_headers: usize,
-    /// Milliseconds in which a client must take something of what is written to it.
+    /// Milliseconds in which a client must take something of what is written to it, and in which it must begin to take
+    /// it at [`ServerOptions::min_write_rate`].
     pub write_stall_ms: u64,
+    /// Bytes per second that a client must take of what is written to it: an answer's place is free again only when it
+    /// is sent.
+    pub min_write_rate: u64,
     /// Milliseconds that requests get to end when the server does.
     pub drain_ms: u64,
 }
@@ -75,10 +89,12 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             max_connections: 2_048,
+            max_connections_per_address: 256,
             header_read_ms: 20_000,
             max_header_bytes: 64 << 10,
             max_headers: 128,
             write_stall_ms: 30_000,
+            min_write_rate: 8 << 10,
             drain_ms: 10_000,
         }
     }
@@ -113,18 +129,12 @@ pub async fn serve<H: Handler>(
 ) {
     let listener = listener.into();
     let places = Arc::new(Semaphore::new(options.max_connections.max(1) as usize));
+    let table = Arc::new(Connections::new());
     let options = Arc::new(options);
     let connections = TaskTracker::new();
     // Ends connections by force when draining took too long.
     let kill = CancellationToken::new();
     loop {
-        let place = tokio::select! {
-            () = shutdown.cancelled() => break,
-            place = Arc::clone(&places).acquire_owned() => match place {
-                Ok(place) => place,
-                Err(_) => break,
-            },
-        };
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = accept(&listener) => accepted,
@@ -138,9 +148,22 @@ pub async fn serve<H: Handler>(
                 continue;
             }
         };
+        let address = counted(peer).filter(|address| !handler.is_proxy(*address));
+        let Some(entry) = table.add(address, options.max_connections_per_address) else {
+            tracing::debug!("a client has too many connections");
+            continue;
+        };
+        let place = tokio::select! {
+            () = shutdown.cancelled() => break,
+            place = make_room(&places, &table) => match place {
+                Some(place) => place,
+                None => break,
+            },
+        };
         let serving = connection::serve(
             stream,
             peer,
+            entry,
             Arc::clone(&handler),
             Arc::clone(&options),
             shutdown.clone(),
@@ -165,6 +188,31 @@ pub async fn serve<H: Handler>(
     }
 }
 
+/// How often it is looked for a connection that idles while another waits for a place.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Waits for a place, and sees to it that one becomes free.
+async fn make_room(places: &Arc<Semaphore>, table: &Connections) -> Option<OwnedSemaphorePermit> {
+    let mut waiting = pin!(Arc::clone(places).acquire_owned());
+    loop {
+        if places.available_permits() == 0 {
+            table.dismiss_idle();
+        }
+        if let Ok(place) = tokio::time::timeout(LOOK_AGAIN, waiting.as_mut()).await {
+            return place.ok();
+        }
+    }
+}
+
+/// Whose connections are counted: clients', one by one, but this machine's own.
+fn counted(peer: Peer) -> Option<IpAddr> {
+    let Peer::Client(address) = peer else {
+        return None;
+    };
+    let address = address.ip().to_canonical();
+    (!address.is_loopback()).then_some(address)
+}
+
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy)]
 enum Peer {
@@ -185,5 +233,26 @@ async fn accept(listener: &Listener) -> std::io::Result<(stream::Socket, Peer)> 
             let (socket, _) = listener.accept().await?;
             Ok((stream::Socket::Unix(socket), Peer::Front))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_this_machine_are_not_counted() {
+        for (address, is_counted) in [
+            ("127.0.0.1", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("198.51.100.1", true),
+            ("2001:db8::1", true),
+        ] {
+            let ip: IpAddr = address.parse().expect("an address");
+            let peer = Peer::Client(SocketAddr::new(ip, 1));
+            assert_eq!(counted(peer).is_some(), is_counted, "{address}");
+        }
+        assert!(counted(Peer::Front).is_none());
     }
 }

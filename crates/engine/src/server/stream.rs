@@ -1,4 +1,4 @@
-//! The bytes of a connection, with two manners hyper leaves to us: a writer that is not read from gives up, and a
+//! The bytes of a connection, with two manners hyper leaves to us: a writer that is hardly read from gives up, and a
 //! connection that is closed while its client is still sending is closed in a way that lets the answer arrive.
 //!
 //! The second: when a socket is closed with unread bytes in it the kernel sends a reset, and a client that is still
@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep};
 
+use crate::pace::{Pace, PaceLimits};
+
 /// Discarding ends when the client sent nothing for so long …
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 /// … or went on for so long …
@@ -28,9 +30,9 @@ pub(super) enum Socket {
 
 pub(super) struct Stream {
     socket: Socket,
-    stall: Duration,
-    /// Runs while a write waits.
-    stalled: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    /// Since when a write waits, and until when it may.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     linger: Option<Linger>,
 }
 
@@ -41,25 +43,31 @@ struct Linger {
 }
 
 impl Stream {
-    pub(super) fn new(socket: Socket, stall: Duration) -> Self {
+    pub(super) fn new(socket: Socket, pace: PaceLimits) -> Self {
         Self {
             socket,
-            stall,
-            stalled: None,
+            pace: Pace::new(pace),
+            waiting: None,
             linger: None,
         }
     }
 
-    /// Passes `poll` on, but not for longer than the client may take nothing.
-    fn bound<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if poll.is_ready() {
-            self.stalled = None;
+    /// Passes `poll` on, but not for longer than the client may take nothing, or little.
+    fn bound<T: Written>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(result) = &poll {
+            let waited = self.waiting.take().map(|(since, _)| since.elapsed());
+            let bytes = result.as_ref().map_or(0, Written::bytes);
+            self.pace.note(waited.unwrap_or_default(), bytes);
             return poll;
         }
-        let stall = self.stall;
-        let timer = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        let patience = self.pace.patience();
+        let (_, timer) = self
+            .waiting
+            .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(patience))));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -87,6 +95,23 @@ impl Stream {
                 .as_mut()
                 .reset((now + LINGER_IDLE).min(linger.end));
         }
+    }
+}
+
+/// What a write tells of how much it wrote.
+trait Written {
+    fn bytes(&self) -> u64;
+}
+
+impl Written for usize {
+    fn bytes(&self) -> u64 {
+        *self as u64
+    }
+}
+
+impl Written for () {
+    fn bytes(&self) -> u64 {
+        0
     }
 }
 

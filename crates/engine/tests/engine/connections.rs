@@ -128,27 +128,95 @@ async fn more_connections_than_allowed_wait_for_a_place() {
         max_connections: 1,
         ..ServerOptions::default()
     };
+    let registry = registry(&stage).await;
+    let app = registry.by_id("places").expect("it is there");
+    tokio::spawn(server::serve(listener, registry, options, stop.clone()));
+    let ask = |path: &str| {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: places.test\r\nconnection: close\r\n\r\n");
+        tokio::spawn(async move { crate::support::exchange(addr, request.as_bytes()).await })
+    };
+    let first = ask("/nap?500");
+    while app.in_flight() == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let second = ask("/ok");
+    assert_eq!(first.await.expect("no panic").body, "rested");
+    let answer = tokio::time::timeout(Duration::from_secs(10), second)
+        .await
+        .expect("in time");
+    assert_eq!(answer.expect("no panic").body, "ok");
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_idles_makes_room_for_another() {
+    let stage = Stage::new("room");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let options = ServerOptions {
+        max_connections: 2,
+        ..ServerOptions::default()
+    };
     tokio::spawn(server::serve(
         listener,
         registry(&stage).await,
         options,
         stop.clone(),
     ));
-    let first = TcpStream::connect(addr).await.expect("a connection");
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let second = tokio::spawn(async move {
-        crate::support::exchange(
-            addr,
-            b"GET /ok HTTP/1.1\r\nhost: places.test\r\nconnection: close\r\n\r\n",
-        )
+    // Kept alive after its answer.
+    let mut kept = TcpStream::connect(addr).await.expect("a connection");
+    kept.write_all(b"GET /ok HTTP/1.1\r\nhost: room.test\r\n\r\n")
         .await
+        .expect("sent");
+    let mut bytes = [0; 1024];
+    assert!(kept.read(&mut bytes).await.expect("answered") > 0);
+    // Says nothing at all.
+    let _silent = TcpStream::connect(addr).await.expect("a connection");
+    for _ in 0..3 {
+        let request = b"GET /ok HTTP/1.1\r\nhost: room.test\r\nconnection: close\r\n\r\n";
+        let answer = crate::support::exchange(addr, request);
+        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
+        assert_eq!(answer.expect("in time").body, "ok");
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(10), async {
+        while kept.read(&mut bytes).await.is_ok_and(|length| length > 0) {}
     });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!second.is_finished());
-    drop(first);
-    let answer = tokio::time::timeout(Duration::from_secs(10), second)
+    assert!(ended.await.is_ok(), "the oldest that idles is closed");
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_its_answer_too_slowly_is_cut_off() {
+    const LENGTH: usize = 32 << 20;
+    let stage = Stage::new("sipper");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let options = ServerOptions {
+        write_stall_ms: 500,
+        min_write_rate: 16 << 20,
+        ..ServerOptions::default()
+    };
+    let registry = registry(&stage).await;
+    let app = registry.by_id("sipper").expect("it is there");
+    tokio::spawn(server::serve(listener, registry, options, stop.clone()));
+    let mut stream = TcpStream::connect(addr).await.expect("a connection");
+    stream
+        .write_all(format!("GET /bytes?{LENGTH} HTTP/1.1\r\nhost: sipper.test\r\n\r\n").as_bytes())
         .await
-        .expect("in time");
-    assert_eq!(answer.expect("no panic").body, "ok");
+        .expect("sent");
+    let mut bytes = vec![0; 64 << 10];
+    let mut taken = 0;
+    // Always some, never enough: at most 64 KiB in 20 ms.
+    while let Ok(length @ 1..) = stream.read(&mut bytes).await {
+        taken += length;
+        assert!(taken < LENGTH, "it was served to the end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    while app.in_flight() > 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     stop.cancel();
 }

@@ -62,6 +62,7 @@ async fn act(path: &str, query: &str) -> anyhow::Result<String> {
         }
         "/alloc" => allocate(usize::MAX),
         "/grow" => allocate(query.parse()?),
+        "/bytes" => Ok("x".repeat(query.parse()?)),
         "/hold" => {
             let held = allocate(query.parse()?)?;
             println!("held {held}");

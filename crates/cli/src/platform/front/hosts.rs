@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 pub(crate) use usage::Passing;
 use usage::Usage;
@@ -22,6 +22,9 @@ use super::host_name::{is_of_a_tenant, normalized};
 /// How long a request waits for its application to come: longer than a restart of the tenants'
 /// process takes, shorter than most clients' patience.
 const WAIT: Duration = Duration::from_secs(15);
+/// Requests that may be under way to one deployment. A quarter of the connections there are, so that one that is slow
+/// or asked for by very many leaves most of them to others.
+const MOST_UNDER_WAY: usize = 512;
 
 /// Whether the applications of a deployment answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +80,16 @@ struct Entry {
     reach: Reach,
     state: HostState,
     usage: Arc<Usage>,
+    /// For requests that are under way, over all its revisions.
+    places: Arc<Semaphore>,
 }
+
+/// A request's place among those that are under way to one deployment.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+/// Too many requests are under way to a deployment.
+#[derive(Debug)]
+pub(crate) struct Full;
 
 impl HostTable {
     pub(crate) fn new(base_domain: &str) -> Self {
@@ -132,6 +144,7 @@ impl HostTable {
                 reach,
                 state: HostState::Coming,
                 usage: Arc::default(),
+                places: Arc::new(Semaphore::new(MOST_UNDER_WAY)),
             });
         for host in &entry.hosts {
             entries.owner_of.remove(host);
@@ -249,6 +262,18 @@ impl HostTable {
                 .contains_key(host)
     }
 
+    /// A place for a request to a host, to be held until its answer is sent. None for a host that nobody has, or that
+    /// the caller may not reach.
+    pub(crate) fn place(&self, host: &str, caller: &Caller) -> Option<Result<Place, Full>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.deployments.get(entries.owner_of.get(host)?)?;
+        if entry.reach == Reach::Machine && !caller.is_this_machine {
+            return None;
+        }
+        let place = Arc::clone(&entry.places).try_acquire_owned();
+        Some(place.map_err(|_full| Full))
+    }
+
     /// Whether the application behind a host answers; waits while it is coming.
     pub(crate) async fn wait_until_ready(&self, host: &str, caller: &Caller) -> Readiness {
         if let Some(readiness) = self.look_up(host, caller) {
@@ -306,7 +331,6 @@ impl Entry {
 mod tests {
     use super::*;
     use std::net::SocketAddr;
-    use std::sync::Arc;
 
     use nokube_engine::Client;
 
@@ -444,6 +468,25 @@ mod tests {
         drop(passing);
         assert_eq!(table.idle(Duration::ZERO), ["d1"]);
         assert!(table.fall_asleep("d1", Duration::ZERO));
+    }
+
+    #[test]
+    fn a_deployment_with_too_many_requests_under_way_is_full_and_others_are_not() {
+        let table = table();
+        table
+            .claim("d2", &["other.example".into()], Reach::All)
+            .unwrap();
+        let under_way: Vec<_> = (0..MOST_UNDER_WAY)
+            .map(|_| table.place(HOST, &local()).unwrap().unwrap())
+            .collect();
+        assert!(table.place(HOST, &local()).unwrap().is_err());
+        // A new revision does not count anew.
+        table.claim("d1", &[HOST.into()], Reach::All).unwrap();
+        assert!(table.place(HOST, &local()).unwrap().is_err());
+        assert!(table.place("other.example", &local()).unwrap().is_ok());
+        assert!(table.place("nobody.example", &local()).is_none());
+        drop(under_way);
+        assert!(table.place(HOST, &local()).unwrap().is_ok());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(crate) mod hosts;
 mod problem;
 mod proxy;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -21,7 +22,7 @@ use http_body_util::BodyExt as _;
 use nokube_engine::problem::finish;
 use nokube_engine::registry::host_of;
 use nokube_engine::server::Handler;
-use nokube_engine::{App, Body, BodyError, Client, settle_request_id};
+use nokube_engine::{App, Body, BodyError, Client, holding, settle_request_id};
 use tower_service::Service as _;
 
 use caller::{Caller, Proxies};
@@ -62,10 +63,17 @@ impl Front {
     }
 
     async fn tenant(&self, host: String, request: Request<Body>, caller: Caller) -> Response<Body> {
+        let place = match self.hosts.place(&host, &caller).transpose() {
+            Ok(place) => place,
+            Err(hosts::Full) => return Refusal::Busy.response(&request),
+        };
         // Until the answer's head is here: then the tenants' process counts it.
         let _passing = self.hosts.pass(&host);
         match self.hosts.wait_until_ready(&host, &caller).await {
-            Readiness::Serves => self.tenants.pass_on(&host, request, caller.client).await,
+            Readiness::Serves => {
+                let response = self.tenants.pass_on(&host, request, caller.client).await;
+                response.map(|body| holding(body, place))
+            }
             Readiness::Unknown => Refusal::NoSuchApplication.response(&request),
             Readiness::Down(why) => Refusal::Unavailable(why).response(&request),
         }
@@ -105,5 +113,9 @@ impl Handler for Front {
             Some(platform) => platform.handle(request, client).await,
             None => Refusal::NoSuchApplication.response(&request),
         }
+    }
+
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.trusts(address)
     }
 }

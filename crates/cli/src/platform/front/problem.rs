@@ -16,6 +16,8 @@ pub(super) enum Refusal {
     NoSuchApplication,
     /// The application is there and does not serve, for this reason.
     Unavailable(&'static str),
+    /// Too many requests are under way to the application.
+    Busy,
     /// The tenants' process broke off.
     Failed,
     /// The request's target cannot be passed on.
@@ -36,6 +38,12 @@ impl Refusal {
                 "application-unavailable",
                 "The application does not answer",
                 why,
+            ),
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "Too many requests at once",
+                "The application has as many requests as it may have at once.",
             ),
             Self::Failed => (
                 StatusCode::BAD_GATEWAY,
@@ -102,9 +110,10 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Refusal; 4] = [
+    const ALL: [Refusal; 5] = [
         Refusal::NoSuchApplication,
         Refusal::Unavailable("The application is stopped."),
+        Refusal::Busy,
         Refusal::Failed,
         Refusal::BadTarget,
     ];
@@ -148,6 +157,15 @@ mod tests {
                 let policy = head.headers[header::CONTENT_SECURITY_POLICY].to_str();
                 assert!(policy.unwrap().starts_with("default-src 'none';"));
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_told_that_something_is_down_is_told_when_to_come_back() {
+        for refusal in ALL {
+            let (head, _) = ask(refusal, "*/*").await;
+            let is_down = head.status == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(head.headers.contains_key(header::RETRY_AFTER), is_down);
         }
     }
 

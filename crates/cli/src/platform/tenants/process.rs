@@ -30,6 +30,8 @@ use crate::platform::process;
 
 /// An application's configuration with its manifest, variables and secrets.
 const MAX_CONFIG_BYTES: usize = 16 << 20;
+/// Above what the front process takes from its clients at once.
+const HTTP_CONNECTIONS: u32 = 4_096;
 /// The first attempts of a probe follow each other quickly: most applications are ready at once.
 const FIRST_PROBE_PAUSE: Duration = Duration::from_millis(20);
 /// Read besides the folders when the root folder is the machine's: the resolver's files and what the
@@ -110,7 +112,12 @@ async fn serve_all(control: StdUnixListener, http: StdUnixListener) -> anyhow::R
         }));
     // Control ends with the process: there is nothing to be put in place while it drains.
     let controlling = tokio::spawn(async move { axum::serve(control, router).await });
-    serve(http, Arc::new(registry), ServerOptions::default(), shutdown).await;
+    // One connection for each request that the front process passes on; it has bounds for who asks.
+    let options = ServerOptions {
+        max_connections: HTTP_CONNECTIONS,
+        ..ServerOptions::default()
+    };
+    serve(http, Arc::new(registry), options, shutdown).await;
     controlling.abort();
     Ok(())
 }
