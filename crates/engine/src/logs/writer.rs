@@ -24,6 +24,11 @@ pub struct LogOptions {
     pub bytes_per_second: u64,
     /// Bytes that may come at once.
     pub burst_bytes: u64,
+    /// The same for lines of the engine about the application, which it causes: a guest is refused an address, traps,
+    /// runs out of time. Counted apart, so that neither hides the other.
+    pub system_bytes_per_second: u64,
+    /// Bytes of such lines that may come at once.
+    pub system_burst_bytes: u64,
 }
 
 impl Default for LogOptions {
@@ -34,6 +39,8 @@ impl Default for LogOptions {
             segments: 8,
             bytes_per_second: 256 << 10,
             burst_bytes: 2 << 20,
+            system_bytes_per_second: 32 << 10,
+            system_burst_bytes: 256 << 10,
         }
     }
 }
@@ -50,10 +57,44 @@ pub struct AppLog {
 
 struct State {
     open: Option<Open>,
+    guest: Bucket,
+    system: Bucket,
+    failed: bool,
+}
+
+/// What may be written, by a rate.
+struct Bucket {
+    per_second: u64,
+    most: u64,
     tokens: f64,
     filled: Instant,
     dropped: u64,
-    failed: bool,
+}
+
+impl Bucket {
+    fn new(per_second: u64, most: u64) -> Self {
+        Self {
+            per_second,
+            most,
+            tokens: most as f64,
+            filled: Instant::now(),
+            dropped: 0,
+        }
+    }
+
+    /// Whether there is room for a line that costs so much; else it is counted.
+    fn take(&mut self, cost: f64) -> bool {
+        let now = Instant::now();
+        let gained = now.duration_since(self.filled).as_secs_f64() * self.per_second as f64;
+        self.tokens = (self.tokens + gained).min(self.most as f64);
+        self.filled = now;
+        if self.tokens < cost {
+            self.dropped += 1;
+            return false;
+        }
+        self.tokens -= cost;
+        true
+    }
 }
 
 struct Open {
@@ -65,15 +106,15 @@ struct Open {
 impl AppLog {
     /// A log in `dir`, which is made when the first line is written.
     pub fn new(dir: PathBuf, options: LogOptions) -> Self {
-        let tokens = options.burst_bytes as f64;
+        let guest = Bucket::new(options.bytes_per_second, options.burst_bytes);
+        let system = Bucket::new(options.system_bytes_per_second, options.system_burst_bytes);
         Self {
             dir,
             options,
             state: Mutex::new(State {
                 open: None,
-                tokens,
-                filled: Instant::now(),
-                dropped: 0,
+                guest,
+                system,
                 failed: false,
             }),
         }
@@ -84,7 +125,7 @@ impl AppLog {
         &self.dir
     }
 
-    /// A line of the engine itself. These are few and never dropped for their rate.
+    /// A line of the engine itself.
     pub fn system(&self, component: Option<&str>, request_id: Option<&str>, text: &str) {
         self.write(Stream::System, component, request_id, text);
     }
@@ -113,27 +154,37 @@ impl AppLog {
         request_id: Option<&str>,
         text: &str,
     ) {
-        let now = Instant::now();
-        let gained =
-            now.duration_since(state.filled).as_secs_f64() * self.options.bytes_per_second as f64;
-        state.tokens = (state.tokens + gained).min(self.options.burst_bytes as f64);
-        state.filled = now;
         // 128: the frame of a line (number, time, ids) costs disk space too, so empty lines are not free.
         let cost = (text.len() + 128) as f64;
-        if stream != Stream::System && state.tokens < cost {
-            state.dropped += 1;
+        let bucket = match stream {
+            Stream::System => &mut state.system,
+            Stream::Stdout | Stream::Stderr => &mut state.guest,
+        };
+        if !bucket.take(cost) {
             return;
         }
-        state.tokens -= cost;
-        if state.dropped > 0 {
+        self.note_dropped(state);
+        self.append(state, stream, component, request_id, text);
+    }
+
+    /// Tells what was dropped since the last line.
+    fn note_dropped(&self, state: &mut State) {
+        let dropped = std::mem::take(&mut state.guest.dropped);
+        if dropped > 0 {
             let note = format!(
-                "{} lines were dropped: this application writes more than {} bytes per second",
-                state.dropped, self.options.bytes_per_second
+                "{dropped} lines were dropped: this application writes more than {} bytes per second",
+                self.options.bytes_per_second
             );
-            state.dropped = 0;
             self.append(state, Stream::System, None, None, &note);
         }
-        self.append(state, stream, component, request_id, text);
+        let dropped = std::mem::take(&mut state.system.dropped);
+        if dropped > 0 {
+            let note = format!(
+                "{dropped} remarks about this application were dropped: they came to more than {} bytes per second",
+                self.options.system_bytes_per_second
+            );
+            self.append(state, Stream::System, None, None, &note);
+        }
     }
 
     fn append(
@@ -315,6 +366,26 @@ mod tests {
                 .iter()
                 .any(|line| line.text.contains("lines were dropped"))
         );
+    }
+
+    #[test]
+    fn remarks_that_a_guest_causes_too_fast_are_counted_too() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = LogOptions {
+            system_bytes_per_second: 1,
+            system_burst_bytes: 1_000,
+            ..LogOptions::default()
+        };
+        let log = AppLog::new(dir.path().to_owned(), options);
+        for _ in 0..100 {
+            log.system(None, None, "refused: a request to an address");
+        }
+        log.write(Stream::Stdout, None, None, "its own words");
+        let page = read(dir.path(), None, 1_000).expect("readable");
+        assert!(page.lines.len() < 20, "{:#?}", page.lines);
+        let has = |words: &str| page.lines.iter().any(|line| line.text.contains(words));
+        assert!(has("remarks about this application were dropped"));
+        assert!(has("its own words"));
     }
 
     #[test]
