@@ -43,6 +43,7 @@ struct Inner {
     instances: Arc<Semaphore>,
     heavy: Arc<Semaphore>,
     memory: Arc<Pot>,
+    connections: Arc<Semaphore>,
     threads: EngineThreads,
     shares: Shares,
     options: EngineOptions,
@@ -84,6 +85,7 @@ impl Engine {
             instances: Arc::new(Semaphore::new(options.max_instances as usize)),
             heavy: Arc::new(Semaphore::new(options.heavy_slots.max(1) as usize)),
             memory: Arc::new(Pot::new(options.total_memory_bytes, None)),
+            connections: Arc::new(Semaphore::new(options.connections as usize)),
             threads,
             shares: Shares::default(),
             options,
@@ -113,6 +115,10 @@ impl Engine {
 
     pub(crate) fn memory(&self) -> &Arc<Pot> {
         &self.0.memory
+    }
+
+    pub(crate) fn connections(&self) -> &Arc<Semaphore> {
+        &self.0.connections
     }
 
     pub(crate) fn threads(&self) -> &EngineThreads {

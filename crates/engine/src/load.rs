@@ -364,7 +364,7 @@ impl<'a> Loader<'a> {
                 component: part.id.clone(),
             }),
             outbound_limits,
-            self.share.names.clone(),
+            self.share.outbound.clone(),
         );
         Component::new(ComponentShared {
             engine: self.engine.clone(),

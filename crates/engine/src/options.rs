@@ -41,7 +41,11 @@ pub struct EngineOptions {
     pub name_threads: u32,
     /// How many of them one application gets, unless it is trusted.
     pub name_threads_per_app: u32,
-    /// How many steps (nice(2)) such threads stand back behind those that run guests.
+    /// Connections to other machines that may be open, those that are kept for the next request among them.
+    pub connections: u32,
+    /// How many of them one application gets, unless it is trusted.
+    pub connections_per_app: u32,
+    /// How many steps (nice(2)) threads for databases and names stand back behind those that run guests.
     pub blocking_nice: i32,
 }
 
@@ -63,6 +67,8 @@ impl Default for EngineOptions {
             database_heap_bytes_per_app: 128 << 20,
             name_threads: 32,
             name_threads_per_app: 2,
+            connections: 1_024,
+            connections_per_app: 128,
             blocking_nice: 5,
         }
     }

@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 
 use crate::config::{AppConfig, ShareLimits};
 use crate::engine::Engine;
+use crate::host::outbound_http;
 use crate::host::sqlite::{Allowance, Heap};
 use crate::pot::Pot;
-use crate::threads;
 
 /// One application's share of its engine.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub(crate) struct Share {
     pub(crate) memory: Arc<Pot>,
     /// For statements on its databases and key-value stores.
     pub(crate) databases: Allowance,
-    /// For looking names up.
-    pub(crate) names: threads::Share,
+    /// For its outgoing requests.
+    pub(crate) outbound: outbound_http::Allowance,
 }
 
 impl Share {
@@ -71,7 +71,15 @@ impl Share {
                     Heap::of(heap_bytes.unwrap_or(usize::MAX))
                 },
             },
-            names: threads.names.share(places(options.name_threads_per_app)),
+            outbound: outbound_http::Allowance {
+                names: threads.names.share(places(options.name_threads_per_app)),
+                connections: if config.trusted {
+                    vec![Arc::clone(engine.connections())]
+                } else {
+                    let own = Semaphore::new(options.connections_per_app as usize);
+                    vec![Arc::new(own), Arc::clone(engine.connections())]
+                },
+            },
         }
     }
 

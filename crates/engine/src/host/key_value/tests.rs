@@ -201,3 +201,43 @@ async fn a_swap_fails_when_the_value_changed_and_can_be_retried() {
         .unwrap();
     assert_eq!(store.get("k").await.unwrap(), Some(bytes("mine")));
 }
+
+#[tokio::test]
+async fn one_call_takes_so_many_keys_and_no_more() {
+    let mut limits = limits();
+    limits.max_batch = 3;
+    let (_folder, store) = store(limits);
+    let keys = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
+    let entries = |count: usize| keys(count).into_iter().map(|k| (k, bytes("v"))).collect();
+    store.set_many(entries(3)).await.unwrap();
+    assert_eq!(store.get_many(keys(3)).await.unwrap().len(), 3);
+    for refused in [
+        store.set_many(entries(4)).await,
+        store.get_many(keys(4)).await.map(drop),
+        store.delete_many(keys(4)).await,
+    ] {
+        let reason = refused.unwrap_err().to_string();
+        assert!(reason.contains("the limit of 3"), "{reason}");
+    }
+    store.delete_many(keys(3)).await.unwrap();
+    assert!(store.keys().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn open_swaps_keep_so_many_bytes_and_no_more() {
+    let (_folder, store) = store(limits());
+    store.set("k", vec![0; 3 << 20]).await.unwrap();
+    let mut grants = Grants::default();
+    grants.grant("default", Arc::clone(&store));
+    let mut state = KeyValueState::new(Arc::new(grants));
+    let open = async |state: &mut KeyValueState| {
+        let bucket = state.open("default").unwrap();
+        atomics::HostCas::new(state, bucket, "k".to_owned()).await
+    };
+    let first = open(&mut state).await.unwrap();
+    let _second = open(&mut state).await.unwrap();
+    let refused = open(&mut state).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("open swaps"), "{refused:?}");
+    atomics::HostCas::drop(&mut state, first).await.unwrap();
+    open(&mut state).await.unwrap();
+}

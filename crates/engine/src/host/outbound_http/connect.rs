@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
@@ -77,6 +78,9 @@ pub(super) enum ConnectError {
     /// TLS failed.
     #[error("TLS: {0}")]
     Tls(io::Error),
+    /// As many connections are open as may be, and none was closed in time.
+    #[error("too many connections are open")]
+    Crowded,
     /// It took too long.
     #[error("connecting took too long")]
     Timeout,
@@ -90,15 +94,39 @@ pub(super) enum ConnectError {
 pub(super) struct Connector {
     egress: Egress,
     resolver: Arc<dyn Resolve>,
+    places: Arc<[Arc<Semaphore>]>,
     limit: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(egress: Egress, resolver: Arc<dyn Resolve>, limit: Duration) -> Self {
+    /// Each connection takes one of each of the `places` for as long as it is open, also while it is kept for the next
+    /// request.
+    pub(super) fn new(
+        egress: Egress,
+        resolver: Arc<dyn Resolve>,
+        places: Vec<Arc<Semaphore>>,
+        limit: Duration,
+    ) -> Self {
         Self {
             egress,
             resolver,
+            places: places.into(),
             limit,
+        }
+    }
+
+    async fn take_places(&self) -> Result<Vec<OwnedSemaphorePermit>, ConnectError> {
+        let taking = async {
+            let mut taken = Vec::with_capacity(self.places.len());
+            for places in self.places.iter() {
+                taken.push(Arc::clone(places).acquire_owned().await?);
+            }
+            Ok::<_, AcquireError>(taken)
+        };
+        // Before `call` gives up, who would not say why.
+        match timeout(self.limit / 2, taking).await {
+            Ok(Ok(taken)) => Ok(taken),
+            Ok(Err(_)) | Err(_) => Err(ConnectError::Crowded),
         }
     }
 
@@ -112,16 +140,23 @@ impl Connector {
             .await
             .map_err(|error| ConnectError::Name(error.to_string()))?;
         let addresses = permitted(addresses, self.egress)?;
+        let places = self.take_places().await?;
         let stream = self.connect_to_one(&addresses).await?;
         if !is_tls {
-            return Ok(Stream::Plain(TokioIo::new(stream)));
+            return Ok(Stream {
+                io: Io::Plain(TokioIo::new(stream)),
+                _places: places,
+            });
         }
         let name = ServerName::try_from(host).map_err(|_invalid| ConnectError::Address)?;
         let stream = tls::connector()
             .connect(name, stream)
             .await
             .map_err(ConnectError::Tls)?;
-        Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
+        Ok(Stream {
+            io: Io::Tls(Box::new(TokioIo::new(stream))),
+            _places: places,
+        })
     }
 
     /// Tries the addresses one after another, each with its share of the time that is left.
@@ -192,8 +227,14 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connection, in clear or not.
-pub(super) enum Stream {
+/// A connection.
+pub(super) struct Stream {
+    io: Io,
+    _places: Vec<OwnedSemaphorePermit>,
+}
+
+/// In clear or not.
+enum Io {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }
@@ -210,9 +251,9 @@ impl hyper::rt::Read for Stream {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        match &mut self.get_mut().io {
+            Io::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Io::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -223,23 +264,23 @@ impl hyper::rt::Write for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        match &mut self.get_mut().io {
+            Io::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Io::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        match &mut self.get_mut().io {
+            Io::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Io::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        match &mut self.get_mut().io {
+            Io::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Io::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

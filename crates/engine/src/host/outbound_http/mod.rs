@@ -53,6 +53,16 @@ pub enum Egress {
 /// application itself are asked for as host `self`.
 pub type AllowList = Arc<dyn Fn(&str, &str, u16) -> bool + Send + Sync>;
 
+/// What the outgoing requests of one application share.
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    /// Where names are looked up.
+    pub names: Share,
+    /// Places for open connections, of each of which a connection takes one: the application's own, all
+    /// applications'.
+    pub connections: Vec<Arc<Semaphore>>,
+}
+
 /// What the instances of one component share for their outgoing requests.
 #[derive(Clone)]
 pub struct OutboundHttp {
@@ -74,7 +84,7 @@ impl fmt::Debug for OutboundHttp {
 
 impl OutboundHttp {
     /// The outgoing requests of a component that may call what `allowed` says, within `egress` and `limits`. Refusals
-    /// are explained in `log`. Without `chain`, `*.spin.internal` is refused. Names are looked up on `threads`.
+    /// are explained in `log`. Without `chain`, `*.spin.internal` is refused.
     #[must_use]
     pub fn new(
         allowed: AllowList,
@@ -82,23 +92,25 @@ impl OutboundHttp {
         chain: Option<Arc<dyn Chain>>,
         log: Arc<dyn LogSink>,
         limits: Limits,
-        threads: Share,
+        allowance: Allowance,
     ) -> Self {
-        let resolver = Arc::new(SystemResolver::new(threads));
-        Self::with_resolver(allowed, egress, chain, log, limits, resolver)
+        let resolver = Arc::new(SystemResolver::new(allowance.names));
+        let places = allowance.connections;
+        Self::with_resolver(allowed, egress, chain, log, limits, places, resolver)
     }
 
     /// The same with another source of addresses than the system's.
     #[must_use]
-    pub fn with_resolver(
+    fn with_resolver(
         allowed: AllowList,
         egress: Egress,
         chain: Option<Arc<dyn Chain>>,
         log: Arc<dyn LogSink>,
         limits: Limits,
+        places: Vec<Arc<Semaphore>>,
         resolver: Arc<dyn Resolve>,
     ) -> Self {
-        let connector = Connector::new(egress, resolver, limits.connect_timeout);
+        let connector = Connector::new(egress, resolver, places, limits.connect_timeout);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(limits.idle_timeout)

@@ -164,6 +164,11 @@ impl OutboundHttp {
                 self.remark(origin, &what);
                 Error::Tls(std::io::Error::new(error.kind(), error.to_string()))
             }
+            ConnectError::Crowded => {
+                let what = format!("a request to {target} failed: too many connections are open");
+                self.remark(origin, &what);
+                Error::ConnectionLimitReached
+            }
             ConnectError::Timeout => Error::ConnectionTimeout,
             ConnectError::Address => Error::HttpRequestUriInvalid,
         }

@@ -76,6 +76,15 @@ struct Fixture {
 }
 
 fn fixture(egress: Egress, limits: Limits, resolver: Option<Arc<dyn Resolve>>) -> Fixture {
+    fixture_with(egress, limits, 16, resolver)
+}
+
+fn fixture_with(
+    egress: Egress,
+    limits: Limits,
+    places: usize,
+    resolver: Option<Arc<dyn Resolve>>,
+) -> Fixture {
     let log = Arc::new(Log::default());
     let allowed: AllowList = Arc::new(|_scheme, host, _port| host != "evil.example");
     let outbound = OutboundHttp::with_resolver(
@@ -84,6 +93,7 @@ fn fixture(egress: Egress, limits: Limits, resolver: Option<Arc<dyn Resolve>>) -
         Some(Arc::new(Other)),
         Arc::clone(&log) as Arc<dyn LogSink>,
         limits,
+        vec![Arc::new(Semaphore::new(places))],
         resolver.unwrap_or_else(|| {
             let threads = Arc::new(Threads::new("names", 2, 0).unwrap());
             Arc::new(SystemResolver::new(threads.share(2)))
@@ -444,4 +454,30 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let refused = fixture.text(&format!("https://{address}/")).await;
     assert!(matches!(refused, Err(Error::Tls(_))), "{refused:?}");
     assert!(fixture.log().contains("TLS"), "{}", fixture.log());
+}
+
+#[tokio::test]
+async fn open_connections_are_counted_those_that_are_kept_too() {
+    let (first, _connections) = server(echo).await;
+    let (second, _connections) = server(echo).await;
+    let brief = Limits {
+        connect_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(400),
+        ..limits()
+    };
+    let fixture = fixture_with(Egress::Any, brief, 1, None);
+    fixture.text(&format!("http://{first}/")).await.unwrap();
+    let uri = format!("http://{second}/");
+    let crowded = fixture.text(&uri).await;
+    assert!(
+        matches!(crowded, Err(Error::ConnectionLimitReached)),
+        "{crowded:?}"
+    );
+    let log = fixture.log();
+    assert!(log.contains("too many connections are open"), "{log}");
+    // The one that is kept is closed after a while.
+    let began = std::time::Instant::now();
+    while fixture.text(&uri).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it stays open");
+    }
 }
