@@ -1,6 +1,6 @@
 //! Which addresses belong to the public internet.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 /// Azure's host agent, which hands out secrets at an address of a public range.
 const AZURE_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
@@ -17,6 +17,23 @@ pub fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
     }
+}
+
+/// Whether `address` is one of this machine's own, which its own programs reach past any firewall, whatever range it is
+/// of. Nothing is sent: only the way to the address is looked up, and from one's own one comes as oneself.
+pub(super) fn is_own(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
+        // Any port will do.
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    });
+    // Without a way there it is somebody else's.
+    from.is_ok_and(|from| from.ip() == address)
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
@@ -88,6 +105,18 @@ mod tests {
             };
             let address: IpAddr = address.parse().unwrap();
             assert_eq!(is_public(address), kind == "public", "{line}");
+        }
+    }
+
+    #[test]
+    fn this_machine_knows_its_own_addresses() {
+        let own = |text: &str| is_own(text.parse().unwrap());
+        assert!(own("127.0.0.1") && own("::ffff:127.0.0.1"));
+        assert!(!own("192.0.2.1") && !own("203.0.113.9"));
+        // Whatever address this machine has towards others.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        if socket.connect("192.0.2.1:9").is_ok() {
+            assert!(is_own(socket.local_addr().unwrap().ip()));
         }
     }
 }

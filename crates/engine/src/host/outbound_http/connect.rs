@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
+use super::address::is_own;
 use super::{BoxFuture, Egress, is_public, tls};
 use crate::threads::Share;
 
@@ -139,7 +140,7 @@ impl Connector {
             .resolve(host.clone(), port)
             .await
             .map_err(|error| ConnectError::Name(error.to_string()))?;
-        let addresses = permitted(addresses, self.egress)?;
+        let addresses = permitted(addresses, self.egress, is_own)?;
         let places = self.take_places().await?;
         let stream = self.connect_to_one(&addresses).await?;
         if !is_tls {
@@ -180,8 +181,12 @@ impl Connector {
     }
 }
 
-/// Keeps the addresses that may be connected to.
-fn permitted(addresses: Vec<SocketAddr>, egress: Egress) -> Result<Vec<SocketAddr>, ConnectError> {
+/// Keeps the addresses that may be connected to; `is_own` tells those of this machine, which may be public ones.
+fn permitted(
+    addresses: Vec<SocketAddr>,
+    egress: Egress,
+    is_own: fn(IpAddr) -> bool,
+) -> Result<Vec<SocketAddr>, ConnectError> {
     let Some(first) = addresses.first().map(SocketAddr::ip) else {
         return Err(ConnectError::Name("it has no address".to_owned()));
     };
@@ -189,7 +194,7 @@ fn permitted(addresses: Vec<SocketAddr>, egress: Egress) -> Result<Vec<SocketAdd
         Egress::Any => addresses,
         Egress::Public => addresses
             .into_iter()
-            .filter(|address| is_public(address.ip()))
+            .filter(|address| is_public(address.ip()) && !is_own(address.ip()))
             .collect(),
     };
     if permitted.is_empty() {
@@ -282,5 +287,29 @@ impl hyper::rt::Write for Stream {
             Io::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Io::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_address_of_this_machine_is_refused_like_its_others() {
+        let own: IpAddr = [198, 51, 100, 7].into();
+        let is_own: fn(IpAddr) -> bool = |address| address == IpAddr::from([198, 51, 100, 7]);
+        let other = SocketAddr::from(([203, 0, 113, 9], 80));
+        let addresses = vec![SocketAddr::new(own, 80), other];
+        let permit = |addresses, egress| permitted(addresses, egress, is_own);
+        assert_eq!(
+            permit(addresses.clone(), Egress::Public).expect("one is left"),
+            [other]
+        );
+        let refused = permit(vec![SocketAddr::new(own, 80)], Egress::Public);
+        assert!(matches!(refused, Err(ConnectError::Prohibited(address)) if address == own));
+        assert_eq!(
+            permit(addresses.clone(), Egress::Any).expect("all are"),
+            addresses
+        );
     }
 }
