@@ -5,6 +5,7 @@
 //! are for comparing within one run.
 #![expect(clippy::print_stdout, reason = "the tables are the program's result")]
 
+mod beside;
 mod cold;
 mod generator;
 mod hello;
@@ -75,6 +76,8 @@ enum Part {
     Platform,
     /// Signing in: what time tells, and what a crowd costs others.
     Login,
+    /// What others notice of an application that misbehaves.
+    Beside,
     /// Many deployed applications that nobody asks.
     Idle,
     /// A second `cargo xtask up`.
@@ -130,6 +133,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Part::Login) {
         login::measure(&mut report, options).await?;
+    }
+    if wanted(Part::Beside) {
+        beside::measure(&mut report, options).await?;
     }
     if wanted(Part::Idle) {
         idle::measure(&mut report, options).await?;
