@@ -18,8 +18,9 @@ pub(crate) const GUESTS: [&str; 7] = [
     "nokube-fileserver",
 ];
 
-/// What guests are made of: compiled natively for its own tests only.
-const GUEST_LIBRARY: &str = "nokube-guest";
+/// What guests are made of, and what their API is described with: compiled natively for tests only, and apart from what
+/// runs natively, which would else be compiled once more for what they need of shared crates.
+const GUEST_LIBRARIES: [&str; 2] = ["nokube-guest", "nokube-contract"];
 
 /// Builds all of it.
 pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
@@ -66,16 +67,15 @@ pub(crate) fn native(layout: &Layout) -> anyhow::Result<()> {
 
 /// Adds arguments that select every package that runs natively.
 pub(crate) fn select_natives(command: &mut Command) {
-    command.args(["--workspace", "--exclude", GUEST_LIBRARY]);
-    for guest in GUESTS {
+    command.arg("--workspace");
+    for guest in GUEST_LIBRARIES.into_iter().chain(GUESTS) {
         command.args(["--exclude", guest]);
     }
 }
 
 /// Adds arguments that select guests and what they are made of.
 pub(crate) fn select_guests(command: &mut Command) {
-    command.args(["--package", GUEST_LIBRARY]);
-    for guest in GUESTS {
+    for guest in GUEST_LIBRARIES.into_iter().chain(GUESTS) {
         command.args(["--package", guest]);
     }
 }

@@ -31,6 +31,10 @@ pub(crate) fn frame() -> Value {
             "description": DESCRIPTION,
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
+        "externalDocs": {
+            "description": "What each problem means, and what to do about it",
+            "url": concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/PROBLEMS.md"),
+        },
         "servers": [{ "url": "/", "description": "This platform" }],
         "paths": {},
         "components": {
@@ -59,11 +63,13 @@ fn parameters() -> Value {
             "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" },
         },
         "Page": {
-            "name": "page", "in": "query", "required": false, "description": "Which page, from 1.",
+            "name": "page", "in": "query", "required": false, "allowEmptyValue": true,
+            "description": "Which page, from 1.",
             "schema": { "type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 1 },
         },
         "Limit": {
-            "name": "limit", "in": "query", "required": false, "description": "Entries per page.",
+            "name": "limit", "in": "query", "required": false, "allowEmptyValue": true,
+            "description": "Entries per page.",
             "schema": { "type": "integer", "minimum": 1, "maximum": 100, "default": 20 },
         },
     })
@@ -83,8 +89,8 @@ fn headers() -> Value {
         "Allow": header(true, "The methods of this path."),
         "WwwAuthenticate": header(true, "What credentials are wanted (RFC 6750)."),
         "RetryAfter": header(false, "Seconds after which to try again."),
-        "RateLimit": header(false, "What is left of each limit (draft-ietf-httpapi-ratelimit-headers)."),
-        "RateLimitPolicy": header(false, "The limits themselves."),
+        "RateLimit": header(true, "What is left of each limit (draft-ietf-httpapi-ratelimit-headers)."),
+        "RateLimitPolicy": header(true, "The limits themselves."),
         "IdempotencyReplayed": header(false, "`true` when this is the answer of the first attempt."),
         "CacheControl": header(false, "How long the answer may be kept; `no-store` unless said otherwise."),
     })

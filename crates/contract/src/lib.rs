@@ -10,18 +10,29 @@
 //! Deliberately absent: rules of one component, and the routes themselves. Those are told by their tables.
 
 mod check;
-mod document;
+#[cfg(feature = "code")]
 mod fixed;
+#[cfg(feature = "code")]
 mod implied;
+#[cfg(feature = "code")]
 mod kind;
+#[cfg(feature = "code")]
+mod make;
+#[cfg(feature = "code")]
 mod operation;
+#[cfg(feature = "code")]
 mod problems;
+#[cfg(feature = "code")]
+mod schema;
 
-pub use check::Seen;
-pub use document::{Audience, Document};
+pub use check::{Document, Seen};
+#[cfg(feature = "code")]
 pub use kind::Kind;
+#[cfg(feature = "code")]
+pub use make::Audience;
+#[cfg(feature = "code")]
 pub use operation::{Contract, Operation};
-
+#[cfg(feature = "code")]
 pub use schemars::JsonSchema;
 
 /// Who may call a route, as its table says.

@@ -1,16 +1,14 @@
 //! From routes and their descriptions to OpenAPI 3.1.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jsonschema::Validator;
 use nokube_api::problem::ProblemDetails;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::operation::{Answer, Body, Operation};
-use crate::{Access, Contract, Route, fixed, implied, problems};
+use crate::{Access, Contract, Document, Route, fixed, implied, problems};
 
 /// For whom a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +17,6 @@ pub enum Audience {
     Public,
     /// The platform's own parts.
     Internal,
-}
-
-/// An OpenAPI document, and whether answers are as it says (`check.rs`).
-pub struct Document {
-    pub(crate) value: Value,
-    pub(crate) validators: RefCell<BTreeMap<String, Validator>>,
 }
 
 impl Document {
@@ -47,47 +39,6 @@ impl Document {
             parts.add(component, route, operation);
         }
         Self::new(parts.finish())
-    }
-
-    /// A document that was written before.
-    ///
-    /// # Errors
-    /// When it is not JSON.
-    pub fn from_json(text: &str) -> serde_json::Result<Self> {
-        serde_json::from_str(text).map(Self::new)
-    }
-
-    fn new(value: Value) -> Self {
-        Self {
-            value,
-            validators: RefCell::default(),
-        }
-    }
-
-    /// The document.
-    #[must_use]
-    pub fn value(&self) -> &Value {
-        &self.value
-    }
-
-    /// Every operation: method in capitals, path template, and what is said of it.
-    pub fn operations(&self) -> impl Iterator<Item = (String, &str, &Value)> {
-        let paths = self.value["paths"].as_object().into_iter().flatten();
-        paths.flat_map(|(path, methods)| {
-            let methods = methods.as_object().into_iter().flatten();
-            methods.map(move |(method, operation)| {
-                (method.to_ascii_uppercase(), path.as_str(), operation)
-            })
-        })
-    }
-
-    /// What a value of the document refers to, or the value itself.
-    #[must_use]
-    pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
-        value["$ref"]
-            .as_str()
-            .and_then(|reference| self.value.pointer(reference.strip_prefix('#')?))
-            .unwrap_or(value)
     }
 }
 
@@ -146,15 +97,16 @@ impl Parts {
     }
 
     fn body(&mut self, body: &Body) -> Value {
-        let (media_type, schema) = match body {
+        match body {
             Body::Fields(schema) | Body::Machine(schema) => {
-                ("application/json", schema(&mut self.requests).to_value())
+                let schema = schema(&mut self.requests).to_value();
+                json!({ "required": true, "content": { "application/json": { "schema": schema } } })
             }
+            // Not required: it is sent to where the answer says.
             Body::Bytes(media_type) => {
-                (*media_type, json!({ "type": "string", "format": "binary" }))
+                json!({ "content": { *media_type: {}, "application/octet-stream": {} } })
             }
-        };
-        json!({ "required": true, "content": { media_type: { "schema": schema } } })
+        }
     }
 
     fn responses(&mut self, route: &Route, operation: &Operation) -> Value {
@@ -177,11 +129,7 @@ impl Parts {
     }
 
     /// A response that operations share, kept once.
-    fn shared(
-        &mut self,
-        status: Option<u16>,
-        slugs: &std::collections::BTreeSet<&'static str>,
-    ) -> Value {
+    fn shared(&mut self, status: Option<u16>, slugs: &BTreeSet<&'static str>) -> Value {
         let (name, response) = fixed::problem_response(status, slugs);
         let reference = json!({ "$ref": format!("#/components/responses/{name}") });
         self.responses.insert(name, response);
@@ -295,6 +243,8 @@ fn parameters(route: &Route, operation: &Operation) -> Vec<Value> {
     for query in &operation.query {
         parameters.push(json!({
             "name": query.name, "in": "query", "required": query.required,
+            // As forms send what was not filled in: it counts as left out.
+            "allowEmptyValue": !query.required,
             "description": query.description, "schema": query.kind.schema(),
         }));
     }
