@@ -19,8 +19,8 @@ Feature: Create a marketing event
 
     Examples:
       | start                     | end                  | shown start              | shown end                |
-      | 2027-06-20                | 2027-06-20           | 2027-06-20               | 2027-06-20               |
-      | 2027-06-20T10:00:00+02:00 | 2027-06-20T09:30:00Z | 2027-06-20T08:00:00.000Z | 2027-06-20T09:30:00.000Z |
+      | 2097-06-20                | 2097-06-20           | 2097-06-20               | 2097-06-20               |
+      | 2097-06-20T10:00:00+02:00 | 2097-06-20T09:30:00Z | 2097-06-20T08:00:00.000Z | 2097-06-20T09:30:00.000Z |
 
   @create_event
   Scenario: A request that is sent twice creates once
@@ -42,7 +42,7 @@ Feature: Create a marketing event
       | status     | cancelled            | /status     |
       | start_date | soon                 | /start_date |
       | end_date   | 2020-01-01           | /end_date   |
-      | end_date   | 2027-07-10T00:00:00Z | /end_date   |
+      | end_date   | 2097-07-10T00:00:00Z | /end_date   |
       | colour     | red                  | /colour     |
 
   @create_event @refused

@@ -29,8 +29,8 @@ Feature: Retrieve events
       | q=sumM                        | Summer sale           |
       | q=sale                        | Summer sale, Old sale |
       | q=ale                         |                       |
-      | from=2027-06-30&to=2027-08-31 | Summer sale, Open day |
-      | from=2027-09-01               | Old sale              |
+      | from=2097-06-30&to=2097-08-31 | Summer sale, Open day |
+      | from=2097-09-01               | Old sale              |
       | sort=-start_date              | Old sale, Open day, Summer sale |
       | sort=title                    | Old sale, Open day, Summer sale |
 

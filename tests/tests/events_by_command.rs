@@ -12,10 +12,10 @@ async fn events_are_planned_and_shared_by_command() {
         .await;
     let cli = Cli::signed_in(&platform, "ada");
 
-    let sale = cli.json(&["event", "create", "Soldes", "--start", "2027-06-20"]);
+    let sale = cli.json(&["event", "create", "Soldes", "--start", "2097-06-20"]);
     assert_eq!(
         (sale["end_date"].as_str(), sale["status"].as_str()),
-        (Some("2027-06-20"), Some("draft"))
+        (Some("2097-06-20"), Some("draft"))
     );
     let id = sale["id"].as_str().expect("an id");
     let call = [
@@ -23,7 +23,7 @@ async fn events_are_planned_and_shared_by_command() {
         "create",
         "Call",
         "--start",
-        "2027-06-21T09:00:00+02:00",
+        "2097-06-21T09:00:00+02:00",
         "--status",
         "published",
     ];
@@ -34,11 +34,11 @@ async fn events_are_planned_and_shared_by_command() {
         "edit",
         id,
         "--end",
-        "2027-07-01",
+        "2097-07-01",
         "--description",
         "x",
     ]);
-    assert_eq!(changed["end_date"], "2027-07-01");
+    assert_eq!(changed["end_date"], "2097-07-01");
     let unset = cli.json(&["event", "edit", id, "--description", ""]);
     assert!(unset["description"].is_null());
     assert!(cli.succeeds(&["event", "show", id]).contains("Soldes"));
@@ -51,7 +51,7 @@ async fn events_are_planned_and_shared_by_command() {
         "event",
         "list",
         "--from",
-        "2027-06-21",
+        "2097-06-21",
         "--status",
         "published",
     ]);

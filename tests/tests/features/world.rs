@@ -131,7 +131,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) fn campaign() -> Value {
     json!({
         "title": "Summer sale", "description": "Everything at half price",
-        "start_date": "2027-06-20", "end_date": "2027-07-10", "status": "draft"
+        "start_date": "2097-06-20", "end_date": "2097-07-10", "status": "draft"
     })
 }
 

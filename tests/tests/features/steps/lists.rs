@@ -22,14 +22,14 @@ async fn many(world: &mut PlatformWorld) {
 #[given("there are events with different statuses")]
 async fn of_every_status(world: &mut PlatformWorld) {
     for (title, start, end, status) in [
-        ("Summer sale", "2027-06-20", "2027-07-10", "draft"),
+        ("Summer sale", "2097-06-20", "2097-07-10", "draft"),
         (
             "Open day",
-            "2027-08-31T09:00:00Z",
-            "2027-08-31T17:00:00Z",
+            "2097-08-31T09:00:00Z",
+            "2097-08-31T17:00:00Z",
             "published",
         ),
-        ("Old sale", "2028-01-01", "2028-01-02", "archived"),
+        ("Old sale", "2098-01-01", "2098-01-02", "archived"),
     ] {
         let body =
             json!({ "title": title, "start_date": start, "end_date": end, "status": status });
