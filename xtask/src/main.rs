@@ -18,6 +18,7 @@ mod needs;
 mod openapi;
 mod process;
 mod report;
+mod schemathesis;
 mod test;
 mod tidy;
 mod toolchain;

@@ -59,11 +59,11 @@ enum Kind {
     Usual,
     /// Its tests are left out without it, but in continuous integration.
     Extra,
-    /// Its tests are left out without it, unless everything was asked for: no package registry has it.
+    /// Its tests are left out without it, unless everything was asked for: Debian does not have it.
     Rare,
 }
 
-static NEEDS: [Need; 8] = [
+static NEEDS: [Need; 9] = [
     Need {
         program: "git",
         ability: None,
@@ -95,6 +95,14 @@ static NEEDS: [Need; 8] = [
         tests: "pushing artifacts to a real registry",
         source: "the Debian package docker-registry",
         kind: Kind::Extra,
+    },
+    Need {
+        program: SCHEMATHESIS,
+        ability: None,
+        variable: Some(crate::schemathesis::VARIABLE),
+        tests: "made-up requests against the document of the API",
+        source: "PyPI, by the Debian package python3-venv",
+        kind: Kind::Rare,
     },
     Need {
         program: "spin",
@@ -161,11 +169,17 @@ pub(crate) struct Missing {
     needs: Vec<&'static Need>,
 }
 
-/// Looks for all of them.
-pub(crate) fn look() -> Missing {
+/// The one that is installed for our use, when that is possible.
+const SCHEMATHESIS: &str = "schemathesis";
+
+/// Looks for all of them; `has_schemathesis` when that was installed.
+pub(crate) fn look(has_schemathesis: bool) -> Missing {
     missing(|need| {
         if let Some(is_there) = need.ability {
             return is_there();
+        }
+        if need.program == SCHEMATHESIS && has_schemathesis {
+            return true;
         }
         need.variable
             .is_some_and(|name| env::var_os(name).is_some())

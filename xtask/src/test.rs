@@ -9,12 +9,13 @@ use anyhow::Context;
 use crate::layout::Layout;
 use crate::report::timed;
 use crate::toolchain::{self, TARGET, Toolchain};
-use crate::{build, machine, needs, process};
+use crate::{build, machine, needs, process, schemathesis};
 
 /// Builds what tests need, then runs native tests, those across processes, and guests' own.
 pub(crate) fn run(layout: &Layout, filters: &[String], everything: bool) -> anyhow::Result<()> {
     machine::prepare_sandbox();
-    let missing = needs::look();
+    let schemathesis = schemathesis::prepare(layout);
+    let missing = needs::look(schemathesis.is_some());
     missing.tell();
     missing.check(everything)?;
     let toolchain = toolchain::prepare(layout)?;
@@ -29,6 +30,9 @@ pub(crate) fn run(layout: &Layout, filters: &[String], everything: bool) -> anyh
     build::select_natives(&mut natives);
     tell_where_things_are(layout, &toolchain, &mut natives)?;
     natives.env(needs::WITHOUT, missing.left_out());
+    if let Some(program) = &schemathesis {
+        natives.env(schemathesis::VARIABLE, program);
+    }
     natives.arg("--").args(filters);
     let natives = timed("native tests, and those across processes", || {
         process::run(&mut natives)
