@@ -367,7 +367,9 @@ impl Ctx {
     ) -> Response {
         let bytes = bytes.into();
         let etag = etag::etag_of_bytes(&bytes);
-        self.versioned(etag, || Response::bytes(200, content_type, bytes.into_owned()))
+        self.versioned(etag, || {
+            Response::bytes(200, content_type, bytes.into_owned())
+        })
     }
 
     fn versioned(&self, etag: String, whole: impl FnOnce() -> Response) -> Response {

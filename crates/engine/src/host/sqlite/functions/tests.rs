@@ -1,3 +1,5 @@
+//! What the functions that replace costly ones of SQLite answer, beside what SQLite answers.
+
 use std::time::{Duration, Instant};
 
 use super::*;
