@@ -43,8 +43,12 @@ impl Fixture {
         }
     }
 
-    fn id(mut self, id: impl ToString) -> Self {
-        self.path.push(("id", id.to_string()));
+    fn id(self, id: impl ToString) -> Self {
+        self.parameter("id", id)
+    }
+
+    fn parameter(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.path.push((name, value.to_string()));
         self
     }
 

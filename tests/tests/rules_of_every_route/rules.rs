@@ -479,7 +479,11 @@ pub(crate) async fn methods(scene: &Scene, operations: &[Operation]) {
         {
             continue;
         }
-        let path = template.replace("{id}", "1");
+        let parts = template.split('/').map(|part| {
+            let is_parameter = part.starts_with('{');
+            if is_parameter { "1" } else { part }
+        });
+        let path = parts.collect::<Vec<_>>().join("/");
         let mut allowed: Vec<String> = operations
             .iter()
             .map(|operation| operation.method.to_string())
