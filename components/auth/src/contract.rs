@@ -59,7 +59,8 @@ pub(crate) fn contract() -> Contract {
             "logout",
             Operation::new("Ends the session")
                 .query("all", Kind::Flag, "End all of the caller's sessions.")
-                .no_content(),
+                .no_content()
+                .needs_role(),
         )
         .route(
             "verify_token",
@@ -89,6 +90,7 @@ pub(crate) fn contract() -> Contract {
                 .answer::<UserNames>(200),
         )
         .and(crate::guarding::contract())
+        .and(crate::managing::contract())
 }
 
 #[test]

@@ -16,6 +16,16 @@ pub(crate) enum AuthError {
     TooManyAttempts(Standing),
     #[error("the refresh token is not valid")]
     RefreshRefused,
+    #[error("the current password is wrong")]
+    WrongPassword(Vec<Standing>),
+    #[error("the API token is not valid")]
+    TokenRefused,
+    #[error("the user has {0} API tokens, as many as one may")]
+    TooManyTokens(u64),
+    #[error("nobody would be left to administer")]
+    LastAdministrator,
+    #[error("the user owns {0} projects")]
+    OwnsProjects(u64),
     #[error("the setup code is wrong or spent")]
     SetupCodeRefused,
     #[error("a second factor is required")]
@@ -61,6 +71,35 @@ impl From<AuthError> for Problem {
                     .header("www-authenticate", r#"Bearer realm="nokube""#),
                 |problem, standing| standing.on_problem(problem),
             ),
+            // Another credential than the bearer token, so no word about that one.
+            AuthError::WrongPassword(standings) => standings.iter().fold(
+                Self::new(401, "wrong-credentials", "Wrong credentials")
+                    .detail("The current password is wrong.")
+                    .header("www-authenticate", r#"Bearer realm="nokube""#),
+                |problem, standing| standing.on_problem(problem),
+            ),
+            AuthError::TokenRefused => Self::new(401, "token-refused", "API token not valid")
+                .detail(
+                    "The API token is not valid, was revoked or has ended, or its account is disabled.",
+                )
+                .header(
+                    "www-authenticate",
+                    r#"Bearer realm="nokube", error="invalid_token""#,
+                ),
+            AuthError::TooManyTokens(limit) => {
+                Self::new(409, "too-many-tokens", "Too many API tokens").detail(format!(
+                    "One account may have {limit} API tokens on this platform. Revoke one first."
+                ))
+            }
+            AuthError::LastAdministrator => {
+                Self::new(409, "last-administrator", "Last administrator")
+                    .detail("Nobody would be left to administer the platform. Make another administrator first.")
+            }
+            AuthError::OwnsProjects(count) => {
+                Self::new(409, "owns-projects", "Projects remain").detail(format!(
+                    "The account owns projects ({count}). Delete them first, so that nothing runs without an owner."
+                ))
+            }
             AuthError::TooManyAttempts(standing) => standing
                 .on_problem(
                     Self::new(429, "too-many-attempts", "Too many attempts")

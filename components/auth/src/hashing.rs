@@ -12,7 +12,7 @@ use nokube_guest::Ctx;
 use nokube_guest::db::Db;
 
 use crate::error::AuthError;
-use crate::password::Password;
+use crate::password::{Cost, Password};
 use crate::store::hash_turns::{
     hash_turn_begin, hash_turn_end, hash_turn_has_come, hash_turn_insert, hash_turn_renew,
     hash_turns_count,
@@ -31,8 +31,9 @@ const POLL_MS: u64 = 10;
 
 /// Hashes a password that shall be kept, when it is its turn.
 pub(crate) async fn hash(cx: &Ctx, db: &Db, password: &Password) -> Result<String, AuthError> {
+    let cost = Cost::of_platform(cx)?;
     let salt = cx.random();
-    in_turn(cx, db, || password.hash(salt)).await
+    in_turn(cx, db, || password.hash(salt, cost)).await
 }
 
 /// Whether a password is the one that was hashed, when it is its turn. Without a hash: no, after the
@@ -43,7 +44,25 @@ pub(crate) async fn verify(
     password: &Password,
     hash: Option<&str>,
 ) -> Result<bool, AuthError> {
-    in_turn(cx, db, || password.verify(hash)).await
+    let cost = Cost::of_platform(cx)?;
+    in_turn(cx, db, || password.verify(hash, cost)).await
+}
+
+/// A new hash of a password that was right, when the platform asks for a dearer one than `hash` is.
+/// Nobody is kept out for its sake: when it is not its turn soon, the next sign-in does it.
+pub(crate) async fn renew(
+    cx: &Ctx,
+    db: &Db,
+    password: &Password,
+    hash: &str,
+) -> Result<Option<String>, AuthError> {
+    if !Cost::of_platform(cx)?.is_above(hash)? {
+        return Ok(None);
+    }
+    match self::hash(cx, db, password).await {
+        Err(AuthError::TooManyHashes) => Ok(None),
+        renewed => renewed.map(Some),
+    }
 }
 
 /// Runs `work`, which hashes a password, when it is its turn.

@@ -1,10 +1,11 @@
 //! Accounts, sessions and access tokens.
 //!
 //! The only component that reads credentials: it has a database of its own and the only private key.
-//! Everyone else verifies its tokens without asking. Later: personal API tokens, a list of sessions,
-//! administration of users.
+//! Everyone else verifies its tokens without asking. What an access token of an API token is good for
+//! its scopes say, which `nokube_guest` enforces everywhere.
 
 mod admission;
+mod api_token;
 mod common;
 #[cfg(test)]
 mod contract;
@@ -14,6 +15,8 @@ mod guarding;
 mod handlers;
 mod hashing;
 mod limits;
+#[cfg(test)]
+mod managing;
 mod password;
 mod second_factor;
 mod store;
@@ -40,12 +43,33 @@ static ROUTES: &[Route] = nokube_guest::routes! {
         POST "/api/v1/auth/login" => handlers::sessions::login;
         // The refresh token is the credential.
         POST "/api/v1/auth/refresh" => handlers::sessions::refresh_tokens;
+        // The API token is.
+        POST "/api/v1/auth/token" => handlers::api_tokens::exchange_api_token;
+    }
+    any_scope {
+        GET "/api/v1/auth/verify" => handlers::sessions::verify_token;
     }
     user {
         POST "/api/v1/auth/logout" => handlers::sessions::logout;
-        GET "/api/v1/auth/verify" => handlers::sessions::verify_token;
         GET "/api/v1/auth/me" => handlers::me::get_me;
         PATCH "/api/v1/auth/me" => handlers::me::update_me;
+        DELETE "/api/v1/auth/me" => handlers::leaving::delete_me;
+        GET "/api/v1/auth/me/export" => handlers::leaving::export_me;
+        POST "/api/v1/auth/password" => handlers::password::change_password;
+        GET "/api/v1/auth/sessions" => handlers::session_list::list_sessions;
+        GET "/api/v1/auth/sessions/:id" => handlers::session_list::get_session;
+        DELETE "/api/v1/auth/sessions/:id" => handlers::session_list::end_session;
+        POST "/api/v1/auth/tokens" => handlers::api_tokens::create_api_token;
+        GET "/api/v1/auth/tokens" => handlers::api_tokens::list_api_tokens;
+        GET "/api/v1/auth/tokens/:id" => handlers::api_tokens::get_api_token;
+        DELETE "/api/v1/auth/tokens/:id" => handlers::api_tokens::revoke_api_token;
+        // One's own entries; administrators see all.
+        GET "/api/v1/auth/audit" => handlers::audit::list_auth_audit;
+    }
+    admin {
+        GET "/api/v1/auth/users" => handlers::users::list_users;
+        GET "/api/v1/auth/users/:id" => handlers::users::get_user;
+        PATCH "/api/v1/auth/users/:id" => handlers::users::update_user;
     }
     user {
         GET "/api/v1/auth/totp" => handlers::totp::get_totp;

@@ -49,6 +49,15 @@ impl Limit {
         })
     }
 
+    /// Exchanges of API tokens from one address. Their values can't be guessed; this bounds the work.
+    pub(crate) fn exchange_from_address(cx: &Ctx) -> Result<Self, AuthError> {
+        Ok(Self {
+            name: "address",
+            bucket: format!("token:address:{}", address(cx)),
+            quota: cx.number_variable("token_limit_per_address", 600)?,
+        })
+    }
+
     /// Wrong setup codes from one address. The code is long; this keeps the log short.
     pub(crate) fn setup_from_address(cx: &Ctx) -> Self {
         Self {

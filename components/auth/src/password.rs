@@ -1,11 +1,13 @@
 //! Passwords: which are accepted, and how they are kept.
 //!
 //! Argon2id with OWASP's parameters (Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane). The
-//! policy is NIST SP 800-63B's: long enough, not one that everyone tries first, nothing else.
+//! policy is NIST SP 800-63B's: long enough, not one that everyone tries first, nothing else. Variables
+//! may raise the parameters; whoever signs in then gets a new hash.
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use nokube_domain::Invalid;
+use nokube_guest::{Ctx, Error};
 use zeroize::Zeroizing;
 
 use crate::common::is_listed;
@@ -18,13 +20,68 @@ const MEMORY_KIB: u32 = 19 * 1_024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
+/// RFC 9106's second choice is 64 MiB; an instance has 128.
+const MOST_MEMORY_KIB: u32 = 64 * 1_024;
+/// 16 passes over 64 MiB take seconds in a guest: nobody waits longer.
+const MOST_PASSES: u32 = 16;
 
 /// Lower case, one per line.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// The hash of nothing anyone can type: verified against when there is no such user, so that the
-/// answer takes as long as for a wrong password.
-const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// What a new hash costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cost {
+    memory_kib: u32,
+    passes: u32,
+}
+
+impl Cost {
+    /// As the variables `password_memory_kib` and `password_passes` say, OWASP's without them.
+    ///
+    /// # Errors
+    /// When one is set below OWASP's, or higher than a guest can bear.
+    pub(crate) fn of_platform(cx: &Ctx) -> Result<Self, AuthError> {
+        let within = |name: &'static str, least: u32, most: u32| {
+            let number = cx.number_variable(name, u64::from(least))?;
+            u32::try_from(number)
+                .ok()
+                .filter(|number| (least..=most).contains(number))
+                .ok_or(Error::Configuration(name))
+        };
+        Ok(Self {
+            memory_kib: within("password_memory_kib", MEMORY_KIB, MOST_MEMORY_KIB)?,
+            passes: within("password_passes", PASSES, MOST_PASSES)?,
+        })
+    }
+
+    /// Whether a hash was made with less.
+    pub(crate) fn is_above(self, hash: &str) -> Result<bool, AuthError> {
+        let parsed = PasswordHash::new(hash).map_err(failed)?;
+        let params = Params::try_from(&parsed).map_err(failed)?;
+        let is_current = parsed.algorithm == Algorithm::Argon2id.ident()
+            && params.m_cost() >= self.memory_kib
+            && params.t_cost() >= self.passes;
+        Ok(!is_current)
+    }
+
+    /// The hash of nothing anyone can type: verified against when there is no such user, so that the
+    /// answer takes as long as for a wrong password.
+    fn decoy(self) -> String {
+        let Self { memory_kib, passes } = self;
+        let (salt, hash) = ("A".repeat(22), "A".repeat(43));
+        format!("$argon2id$v=19$m={memory_kib},t={passes},p={LANES}${salt}${hash}")
+    }
+
+    fn argon2(self) -> Result<Argon2<'static>, AuthError> {
+        let params = Params::new(self.memory_kib, self.passes, LANES, None)
+            .map_err(|error| AuthError::Hashing(error.to_string()))?;
+        Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+    }
+}
+
+fn failed(error: argon2::password_hash::Error) -> AuthError {
+    AuthError::Hashing(error.to_string())
+}
 
 /// A password in the clear, wiped when dropped. It has no `Debug`.
 pub(crate) struct Password(Zeroizing<String>);
@@ -59,29 +116,30 @@ impl Password {
         password == username || email.is_some_and(|email| password == email)
     }
 
+    /// Whether it is the same as another that was just given.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        *self.0 == *other.0
+    }
+
     /// The hash to keep (PHC string). `salt` is fresh randomness.
-    pub(crate) fn hash(&self, salt: [u8; SALT_BYTES]) -> Result<String, AuthError> {
-        let failed = |error: argon2::password_hash::Error| AuthError::Hashing(error.to_string());
+    pub(crate) fn hash(&self, salt: [u8; SALT_BYTES], cost: Cost) -> Result<String, AuthError> {
         let salt = SaltString::encode_b64(&salt).map_err(failed)?;
-        let hash = argon2()?.hash_password(self.0.as_bytes(), &salt);
+        let argon2 = cost.argon2()?;
+        let hash = argon2.hash_password(self.0.as_bytes(), &salt);
         Ok(hash.map_err(failed)?.to_string())
     }
 
     /// Whether it is the one that was hashed. Without a hash: no, after the same time.
-    pub(crate) fn verify(&self, hash: Option<&str>) -> Result<bool, AuthError> {
-        let parsed = PasswordHash::new(hash.unwrap_or(DECOY))
-            .map_err(|error| AuthError::Hashing(error.to_string()))?;
-        let same = argon2()?
+    pub(crate) fn verify(&self, hash: Option<&str>, cost: Cost) -> Result<bool, AuthError> {
+        let decoy = cost.decoy();
+        let parsed = PasswordHash::new(hash.unwrap_or(&decoy)).map_err(failed)?;
+        // By the parameters of the hash itself.
+        let same = cost
+            .argon2()?
             .verify_password(self.0.as_bytes(), &parsed)
             .is_ok();
         Ok(same && hash.is_some())
     }
-}
-
-fn argon2() -> Result<Argon2<'static>, AuthError> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
-        .map_err(|error| AuthError::Hashing(error.to_string()))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
 /// On the list, or one character or a short pattern over and over, or a run of the alphabet or the digits.
@@ -104,14 +162,19 @@ fn is_common(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    const COST: Cost = Cost {
+        memory_kib: MEMORY_KIB,
+        passes: PASSES,
+    };
+
     #[test]
     fn a_password_verifies_against_its_own_hash_only() {
         let password = Password::parse_new("correct horse").ok().unwrap();
-        let hash = password.hash([7; SALT_BYTES]).unwrap();
+        let hash = password.hash([7; SALT_BYTES], COST).unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert!(password.verify(Some(&hash)).unwrap());
+        assert!(password.verify(Some(&hash), COST).unwrap());
         let other = Password::parse_given("correct horsf").ok().unwrap();
-        assert!(!other.verify(Some(&hash)).unwrap());
+        assert!(!other.verify(Some(&hash), COST).unwrap());
     }
 
     #[test]
@@ -121,10 +184,30 @@ mod tests {
                 !Password::parse_given(text)
                     .ok()
                     .unwrap()
-                    .verify(None)
+                    .verify(None, COST)
                     .unwrap()
             );
         }
+    }
+
+    #[test]
+    fn a_hash_is_renewed_when_it_was_made_with_less() {
+        let password = Password::parse_new("correct horse").ok().unwrap();
+        let higher = Cost {
+            memory_kib: MEMORY_KIB + 1_024,
+            passes: PASSES,
+        };
+        let (old, new) = (
+            password.hash([7; SALT_BYTES], COST).unwrap(),
+            password.hash([7; SALT_BYTES], higher).unwrap(),
+        );
+        assert!(higher.is_above(&old).unwrap() && !higher.is_above(&new).unwrap());
+        assert!(!COST.is_above(&old).unwrap() && !COST.is_above(&new).unwrap());
+        // Whatever it was made with, it verifies.
+        assert!(password.verify(Some(&old), higher).unwrap());
+        assert!(password.verify(Some(&new), COST).unwrap());
+        let decoy = higher.decoy();
+        assert!(!higher.is_above(&decoy).unwrap() && COST != higher);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::error::AuthError;
 use crate::limits::{self, Limit, Standing};
 use crate::store::throttles::{
     ThrottleRow, address_is_known, throttle_find, throttle_forget, throttle_give_back,
-    throttle_put, throttles_expire,
+    throttle_put, throttles_expire, throttles_forget,
 };
 
 /// Mistakes that cost nothing are forgotten 15 minutes after the last.
@@ -154,10 +154,34 @@ impl Throttle {
         .await
     }
 
+    /// Takes an attempt back: the secret was not looked at.
+    pub(crate) async fn withdraw(&self, cx: &Ctx, db: &Db) -> Result<(), AuthError> {
+        db.transaction(async |tx| {
+            Ok::<_, AuthError>(throttle_give_back(tx, &self.bucket, cx.clock()).await?)
+        })
+        .await
+    }
+
     /// Forgets its failures.
     pub(crate) async fn forget(&self, tx: &Tx) -> Result<(), DbError> {
         throttle_forget(tx, &self.bucket).await
     }
+}
+
+/// Strangers choose the text and its length.
+fn hashed(account: &str) -> String {
+    limits::hex(&Sha256::digest(account))
+}
+
+/// Forgets all that is counted of an account which is being deleted: by its id, its name and its address.
+pub(crate) async fn forget_account(tx: &Tx, user: UserId, names: &[&str]) -> Result<(), DbError> {
+    Throttle::second_secret(user).forget(tx).await?;
+    for name in names {
+        let name = hashed(name);
+        throttles_forget(tx, &format!("login:pair:{name}:")).await?;
+        throttle_forget(tx, &format!("login:everywhere:{name}")).await?;
+    }
+    Ok(())
 }
 
 impl LoginAttempt {
@@ -167,8 +191,7 @@ impl LoginAttempt {
         // An address over its limit is counted for that address only: it fills no other table.
         let mut standings = limits::take(cx, db, &[&Limit::login_from_address(cx)?]).await?;
         let address = limits::address(cx);
-        // Hashed: strangers choose the text and its length.
-        let name = limits::hex(&Sha256::digest(account));
+        let name = hashed(account);
         let pair = Throttle {
             rule: Rule::of_pair(cx)?,
             bucket: format!("login:pair:{name}:{address}"),

@@ -6,7 +6,7 @@ use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike as _};
 use jwt_simple::claims::Claims;
 use jwt_simple::prelude::{Duration, UnixTimeStamp};
 use nokube_api::auth::Tokens;
-use nokube_domain::Timestamp;
+use nokube_domain::{Scopes, Timestamp};
 use nokube_guest::token::{AUDIENCE, AccessClaims, ISSUER};
 use nokube_guest::{Ctx, Error};
 use sha2::{Digest as _, Sha256};
@@ -47,6 +47,14 @@ pub(crate) fn hash_refresh_token(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
+/// What the `sid` of an access token begins with that was exchanged for an API token.
+pub(crate) const API_TOKEN_SESSION: &str = "token:";
+
+/// The API token that an access token was exchanged for, by its `sid`.
+pub(crate) fn api_token_of(session_id: &str) -> Option<&str> {
+    session_id.strip_prefix(API_TOKEN_SESSION)
+}
+
 /// An access token of a session, with the refresh token for the next.
 pub(crate) fn issue(
     cx: &Ctx,
@@ -54,30 +62,40 @@ pub(crate) fn issue(
     session_id: &str,
     refresh: RefreshToken,
 ) -> Result<Tokens, AuthError> {
+    Ok(Tokens {
+        access_token: issue_access(cx, user, session_id, None, ACCESS_SECONDS)?,
+        refresh_token: refresh.text,
+        token_type: "Bearer".to_owned(),
+        expires_in: ACCESS_SECONDS,
+    })
+}
+
+/// An access token alone.
+pub(crate) fn issue_access(
+    cx: &Ctx,
+    user: &UserRow,
+    session_id: &str,
+    scopes: Option<&Scopes>,
+    seconds: u64,
+) -> Result<String, AuthError> {
     let custom = AccessClaims {
         username: user.username.clone(),
         role: user.role.clone(),
         sid: session_id.to_owned(),
-        scope: None,
+        scope: scopes.map(Scopes::to_string),
     };
     let issued_at = UnixTimeStamp::from_secs(unix_seconds(cx.now()));
-    let mut claims = Claims::with_custom_claims(custom, Duration::from_secs(ACCESS_SECONDS))
+    let mut claims = Claims::with_custom_claims(custom, Duration::from_secs(seconds))
         .with_issuer(ISSUER)
         .with_audience(AUDIENCE)
         .with_subject(user.id.to_string())
         .with_jwt_id(URL_SAFE_NO_PAD.encode(cx.random::<16>()));
     claims.issued_at = Some(issued_at);
     claims.invalid_before = Some(issued_at);
-    claims.expires_at = Some(issued_at + Duration::from_secs(ACCESS_SECONDS));
-    let access_token = signing_key(cx)?
+    claims.expires_at = Some(issued_at + Duration::from_secs(seconds));
+    signing_key(cx)?
         .sign(claims)
-        .map_err(|error| AuthError::Signing(error.to_string()))?;
-    Ok(Tokens {
-        access_token,
-        refresh_token: refresh.text,
-        token_type: "Bearer".to_owned(),
-        expires_in: ACCESS_SECONDS,
-    })
+        .map_err(|error| AuthError::Signing(error.to_string()))
 }
 
 /// The key's id: the thumbprint of RFC 7638 with the members RFC 8037 names.

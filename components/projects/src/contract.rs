@@ -1,5 +1,6 @@
 //! What each route promises, beside its row in the table: for the API's document and for tests.
 
+use nokube_api::auth::UserForgotten;
 use nokube_api::health::Health;
 use nokube_api::projects::{AuditPage, Member, Project, PutMemberRequest};
 use nokube_api::requests::projects::{CreateProjectRequest, UpdateProjectRequest};
@@ -56,6 +57,13 @@ pub(crate) fn contract() -> Contract {
                 .if_match()
                 .needs_role()
                 .problem("deployments-remain"),
+        )
+        .route(
+            "forget_user",
+            Operation::new("Forgets a user whose account is about to be deleted")
+                .description("While the user owns projects nothing is done: the answer says how many.")
+                .path("id", Kind::Id)
+                .answer::<UserForgotten>(200),
         )
         .and(members())
         .and(history())

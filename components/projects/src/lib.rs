@@ -37,6 +37,9 @@ static ROUTES: &[Route] = nokube_guest::routes! {
         // One's own entries; administrators see all.
         GET "/api/v1/audit" => handlers::audit::list_audit;
     }
+    system {
+        DELETE "/internal/owners/:id" => handlers::internal::forget_user;
+    }
 };
 
 #[cfg(target_family = "wasm")]

@@ -180,3 +180,167 @@ pub struct RecoveryCodes {
     /// Each good for one sign-in without the device.
     pub recovery_codes: Vec<String>,
 }
+
+/// A session: one sign-in, for as long as it is refreshed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Session {
+    /// Its id.
+    pub id: String,
+    /// Whether the access token that asks belongs to it.
+    pub current: bool,
+    /// Where it was begun from.
+    pub address: Option<String>,
+    /// The program that began it, as it called itself.
+    pub user_agent: Option<String>,
+    /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub created_at: String,
+    /// When it was last refreshed, RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub last_used_at: String,
+    /// When it ends unless it is refreshed before, RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub expires_at: String,
+}
+
+/// A personal API token, without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ApiToken {
+    /// Its id.
+    pub id: String,
+    /// For people: what it is for.
+    pub name: String,
+    /// What it is good for.
+    pub scopes: Vec<String>,
+    /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub created_at: String,
+    /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub expires_at: String,
+    /// When it was last exchanged for an access token, RFC 3339 UTC.
+    pub last_used_at: Option<String>,
+}
+
+/// The answer to `POST /auth/tokens`: the only one that has the value. No `Debug` for that reason.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NewApiToken {
+    /// The token.
+    #[serde(flatten)]
+    pub about: ApiToken,
+    /// Its value, `nkp_…`. It cannot be shown again.
+    pub token: String,
+}
+
+/// The answer to `POST /auth/token`. There is no refresh token: exchange the API token again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AccessToken {
+    /// A JWT for the Authorization header.
+    pub access_token: String,
+    /// `Bearer`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["Bearer"])))]
+    pub token_type: String,
+    /// Seconds until it ends.
+    pub expires_in: u64,
+    /// What it is good for, separated by spaces.
+    pub scope: String,
+    /// Who it stands for.
+    pub user: User,
+}
+
+/// A user, as administrators see users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Account {
+    /// What its user sees, too.
+    #[serde(flatten)]
+    pub user: User,
+    /// Whether it may neither sign in nor go on.
+    pub disabled: bool,
+    /// Since when, RFC 3339 UTC.
+    pub disabled_at: Option<String>,
+    /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub updated_at: String,
+}
+
+/// The answer to `GET /auth/me/export`: all that `auth` keeps about a user, but for what is secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AccountExport {
+    /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub exported_at: String,
+    /// The account.
+    pub account: Account,
+    /// The sessions that go on.
+    pub sessions: Vec<Session>,
+    /// The API tokens, without their values.
+    pub tokens: Vec<ApiToken>,
+    /// The second factor, without its secret.
+    pub second_factor: TotpState,
+    /// Where the user signed in from within 90 days.
+    pub known_addresses: Vec<KnownAddress>,
+    /// What the user did, newest first.
+    pub audit: Vec<AuthAuditEntry>,
+    /// Where older entries go on, as the `cursor` of `GET /auth/audit`; nothing when these are all.
+    pub audit_cursor: Option<String>,
+}
+
+/// An address that a user signed in from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KnownAddress {
+    /// Of IPv6 the first 64 bits.
+    pub address: String,
+    /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub last_used_at: String,
+}
+
+/// One change that `auth` wrote down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AuthAuditEntry {
+    /// Never given twice.
+    pub id: i64,
+    /// RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub time: String,
+    /// Who did it: a user's id; nothing for the platform itself.
+    pub actor_id: Option<i64>,
+    /// The name of who did it; `system` for the platform itself.
+    pub actor: String,
+    /// `<resource>.<verb>`.
+    pub action: String,
+    /// `<resource>:<id>`.
+    pub target: String,
+    /// More about it.
+    pub detail: serde_json::Value,
+    /// The request that did it.
+    pub request_id: String,
+    /// Where it came from.
+    pub address: Option<String>,
+}
+
+/// A piece of `auth`'s audit trail, newest first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AuthAuditPage {
+    /// The entries.
+    pub data: Vec<AuthAuditEntry>,
+    /// For what is older; nothing at the end.
+    pub cursor: Option<String>,
+}
+
+/// The answer to `DELETE /internal/users/{id}` of `projects`, for the platform's own use.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UserForgotten {
+    /// How many projects the user owns; nothing was changed unless it is 0.
+    pub owned_projects: u64,
+}

@@ -9,7 +9,7 @@ use nokube_guest::{Audit, Caller, Ctx, Error, Fields, Response};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::sessions::require_live;
+use super::live::require_admin;
 use crate::error::AuthError;
 use crate::store;
 use crate::store::invitations::{self as rows, InvitationRow};
@@ -36,7 +36,7 @@ pub(crate) struct InvitationRequest {
 pub(crate) async fn create_invitation(mut cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let request = parse_invitation(cx.fields().await?)?;
     let db = store::open(&cx).await?;
-    require_live(&db, &caller).await?;
+    require_admin(&db, &caller).await?;
     let made = invitation_insert_for(&cx, &db, Some(&caller), &request).await?;
     let location = format!("/api/v1/auth/invitations/{}", made.invitation.id);
     Ok(Response::json(201, &made).location(location))
@@ -93,7 +93,7 @@ pub(crate) fn parse_invitation(mut fields: Fields) -> Result<InvitationRequest, 
 pub(crate) async fn list_invitations(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let paging = cx.paging()?;
     let db = store::open(&cx).await?;
-    require_live(&db, &caller).await?;
+    require_admin(&db, &caller).await?;
     let total = rows::invitations_count(&db).await?;
     let page = rows::invitations_page(&db, paging).await?;
     let data = page.into_iter().map(|row| shown(row, cx.now())).collect();
@@ -104,7 +104,7 @@ pub(crate) async fn list_invitations(cx: Ctx, caller: Caller) -> Result<Response
 pub(crate) async fn get_invitation(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let id = cx.parameter("id", "invitation", Uuid7::parse)?;
     let db = store::open(&cx).await?;
-    require_live(&db, &caller).await?;
+    require_admin(&db, &caller).await?;
     let row = rows::invitation_by_id(&db, &id.to_string()).await?;
     let row = row.ok_or(Error::NotFound("invitation"))?;
     Ok(cx.resource(200, &shown(row, cx.now())))
@@ -114,7 +114,7 @@ pub(crate) async fn get_invitation(cx: Ctx, caller: Caller) -> Result<Response, 
 pub(crate) async fn delete_invitation(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let id = cx.parameter("id", "invitation", Uuid7::parse)?.to_string();
     let db = store::open(&cx).await?;
-    require_live(&db, &caller).await?;
+    require_admin(&db, &caller).await?;
     db.transaction(async |tx| {
         if !rows::invitation_delete(tx, &id).await? {
             return Err(Error::NotFound("invitation").into());

@@ -1,20 +1,20 @@
 //! What whoever has the machine may do: `nokube admin`. None of it is served to anyone; see `MACHINE`.
 
-use nokube_domain::UserRole;
+use nokube_api::auth::Account;
+use nokube_domain::{UserId, UserRole};
 use nokube_guest::db::Tx;
-use nokube_guest::{Audit, Ctx, Error, Fields, Response};
-use serde_json::{Value, json};
+use nokube_guest::{Ctx, Error, Fields, Response};
+use serde_json::json;
 
 use super::invitations::{invitation_insert_for, parse_invitation};
+use super::users::{AccountChange, account_shown, apply, shown, write_audit};
 use crate::error::AuthError;
-use crate::hashing;
 use crate::password::Password;
-use crate::store;
-use crate::store::machine::{
-    AccountRow, account_find, account_set_closed, account_set_password, account_set_role,
-};
+use crate::store::accounts::{account_by_name, password_set};
 use crate::store::sessions::sessions_revoke_all;
 use crate::store::totp::totp_delete;
+use crate::throttle::Throttle;
+use crate::{hashing, store};
 
 /// `POST /machine/reset-password`: a new password; all sessions end.
 pub(crate) async fn reset_password(mut cx: Ctx) -> Result<Response, AuthError> {
@@ -26,50 +26,50 @@ pub(crate) async fn reset_password(mut cx: Ctx) -> Result<Response, AuthError> {
     let remove = remove.unwrap_or(false);
     let db = store::open(&cx).await?;
     let hash = hashing::hash(&cx, &db, &password).await?;
-    change(&cx, &account, "user.reset_password", async |tx, row| {
-        if password.is_name_of_its_user(&row.username, row.email.as_deref()) {
+    change(&cx, &account, async |tx, before| {
+        let (user, id) = (&before.user, UserId(before.user.id));
+        if password.is_name_of_its_user(&user.username, user.email.as_deref()) {
             let reason = nokube_domain::Invalid::new("must not be the name or the address");
             return Err(Error::invalid("/password", &reason).into());
         }
-        account_set_password(tx, row.id, &hash, cx.now()).await?;
-        sessions_revoke_all(tx, row.id, cx.now()).await?;
+        password_set(tx, id, &hash, cx.now()).await?;
+        let ended = sessions_revoke_all(tx, id, cx.now()).await?;
         if remove {
-            totp_delete(tx, row.id).await?;
+            totp_delete(tx, id).await?;
         }
-        Ok(json!({ "second_factor_removed": remove }))
+        Throttle::second_secret(id).forget(tx).await?;
+        let detail = json!({ "second_factor_removed": remove, "sessions_ended": ended });
+        write_audit(&cx, tx, None, "user.reset_password", id, detail).await?;
+        shown(tx, id).await
     })
     .await
 }
 
 /// `POST /machine/make-admin`. It shows from the next access token on.
-pub(crate) async fn make_admin(mut cx: Ctx) -> Result<Response, AuthError> {
-    let account = account_alone(cx.fields().await?)?;
-    change(&cx, &account, "user.make_admin", async |tx, row| {
-        account_set_role(tx, row.id, UserRole::Admin, cx.now()).await?;
-        Ok(json!({ "role_before": row.role }))
-    })
-    .await
+pub(crate) async fn make_admin(cx: Ctx) -> Result<Response, AuthError> {
+    let change = AccountChange {
+        role: Some(UserRole::Admin),
+        disabled: None,
+    };
+    change_alone(cx, change).await
 }
 
 /// `POST /machine/close-account`: it signs in no more, and all its sessions end.
-pub(crate) async fn close_account(mut cx: Ctx) -> Result<Response, AuthError> {
-    let account = account_alone(cx.fields().await?)?;
-    change(&cx, &account, "user.close", async |tx, row| {
-        account_set_closed(tx, row.id, true, cx.now()).await?;
-        sessions_revoke_all(tx, row.id, cx.now()).await?;
-        Ok(json!({}))
-    })
-    .await
+pub(crate) async fn close_account(cx: Ctx) -> Result<Response, AuthError> {
+    let change = AccountChange {
+        role: None,
+        disabled: Some(true),
+    };
+    change_alone(cx, change).await
 }
 
 /// `POST /machine/open-account`.
-pub(crate) async fn open_account(mut cx: Ctx) -> Result<Response, AuthError> {
-    let account = account_alone(cx.fields().await?)?;
-    change(&cx, &account, "user.open", async |tx, row| {
-        account_set_closed(tx, row.id, false, cx.now()).await?;
-        Ok(json!({}))
-    })
-    .await
+pub(crate) async fn open_account(cx: Ctx) -> Result<Response, AuthError> {
+    let change = AccountChange {
+        role: None,
+        disabled: Some(false),
+    };
+    change_alone(cx, change).await
 }
 
 /// `POST /machine/invitations`: as `POST /auth/invitations`, by nobody.
@@ -87,43 +87,30 @@ fn account_field(fields: &mut Fields) -> Option<String> {
     })
 }
 
-fn account_alone(mut fields: Fields) -> Result<String, Error> {
+/// As `PATCH /auth/users/{id}`, under the same rules, by nobody.
+async fn change_alone(mut cx: Ctx, wanted: AccountChange) -> Result<Response, AuthError> {
+    let mut fields = cx.fields().await?;
     let account = account_field(&mut fields);
-    fields.finish(|| account)
+    let account = fields.finish(|| account)?;
+    change(&cx, &account, async |tx, before| {
+        apply(&cx, tx, None, before, &wanted).await
+    })
+    .await
 }
 
-/// Finds the account, changes it, and writes down that it was done by hand.
+/// Finds the account and changes it.
 async fn change(
     cx: &Ctx,
     account: &str,
-    action: &'static str,
-    work: impl AsyncFnOnce(&Tx, &AccountRow) -> Result<Value, AuthError>,
+    work: impl AsyncFnOnce(&Tx, Account) -> Result<Account, AuthError>,
 ) -> Result<Response, AuthError> {
     let db = store::open(cx).await?;
-    let answer = db
+    let after = db
         .transaction(async |tx| {
-            let row = account_find(tx, account).await?;
+            let row = account_by_name(tx, account).await?;
             let row = row.ok_or(Error::NotFound("account"))?;
-            let mut detail = work(tx, &row).await?;
-            detail["by"] = "nokube admin".into();
-            let audit = Audit {
-                action,
-                target: format!("user:{}", row.id),
-                project_id: None,
-                detail,
-                actor: None,
-            };
-            audit.write(cx, tx).await?;
-            let after = account_find(tx, account).await?;
-            let after = after.ok_or(Error::Contradiction("the account is gone"))?;
-            Ok::<_, AuthError>(json!({
-                "id": after.id.0,
-                "username": after.username,
-                "email": after.email,
-                "role": after.role,
-                "closed": after.disabled_at_ms.is_some(),
-            }))
+            work(tx, account_shown(row)).await
         })
         .await?;
-    Ok(Response::ok(&answer))
+    Ok(Response::ok(&after))
 }

@@ -2,20 +2,20 @@
 
 use nokube_api::auth::User;
 use nokube_domain::Email;
-use nokube_guest::db::{Db, DbError, Tx};
-use nokube_guest::{Audit, Caller, Change, Ctx, Error, Response};
+use nokube_guest::db::{DbError, Tx};
+use nokube_guest::{Audit, Caller, Change, Ctx, Response};
 use serde_json::json;
 
-use super::sessions::require_live;
+use super::live::live_user;
 use super::user_shown;
 use crate::error::AuthError;
 use crate::store;
-use crate::store::users::{user_by_id, user_set_email};
+use crate::store::users::user_set_email;
 
 /// `GET /auth/me`.
 pub(crate) async fn get_me(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let db = store::open(&cx).await?;
-    let user = current_user(&db, &caller).await?;
+    let user = user_shown(live_user(&db, &caller).await?);
     Ok(cx.resource(200, &user))
 }
 
@@ -37,7 +37,7 @@ async fn change_email(
     caller: &Caller,
     email: Change<Email>,
 ) -> Result<User, AuthError> {
-    let user = current_user(tx, caller).await?;
+    let user = user_shown(live_user(tx, caller).await?);
     cx.check_if_match(&user)?;
     let email = match email {
         Change::Keep => return Ok(user),
@@ -59,12 +59,4 @@ async fn change_email(
     };
     audit.write(cx, tx).await?;
     Ok(user_shown(row))
-}
-
-async fn current_user(db: &Db, caller: &Caller) -> Result<User, AuthError> {
-    require_live(db, caller).await?;
-    let row = user_by_id(db, caller.id).await?;
-    Ok(user_shown(
-        row.ok_or(Error::Unauthenticated { given: true })?,
-    ))
 }

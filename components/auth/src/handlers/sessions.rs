@@ -6,6 +6,7 @@ use nokube_guest::db::{Db, Tx};
 use nokube_guest::{Audit, Caller, Ctx, Error, Fields, Response};
 use serde_json::json;
 
+use super::live::require_live;
 use super::register::acting;
 use super::user_shown;
 use crate::error::AuthError;
@@ -14,12 +15,13 @@ use crate::limits;
 use crate::password::Password;
 use crate::second_factor::{self, Given};
 use crate::store;
+use crate::store::accounts::password_rehash;
 use crate::store::sessions::{
     NewSession, RefreshRow, refresh_token_find, refresh_token_insert, refresh_token_use,
-    session_insert, session_is_live, session_revoke, sessions_revoke_all,
+    session_insert, session_revoke, sessions_revoke_all,
 };
 use crate::store::throttles::address_remember;
-use crate::store::users::{UserRow, user_by_id, user_credentials};
+use crate::store::users::{CredentialRow, UserRow, user_by_id, user_credentials};
 use crate::throttle::LoginAttempt;
 use crate::tokens::{self, RefreshToken};
 
@@ -41,19 +43,24 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
     if matches!(checked, Err(AuthError::TooManyHashes)) {
         attempt.withdraw(&cx, &db).await?;
     }
-    let Some(id) = checked? else {
+    let Some(found) = checked? else {
         return Err(AuthError::WrongCredentials(attempt.standings));
     };
+    let id = found.id;
     // The password was right: failures before it are forgotten, whatever comes of the second factor.
     db.transaction(async |tx| attempt.succeed(&cx, tx).await)
         .await?;
     second_factor::check(&cx, &db, id, login.second.as_ref()).await?;
+    let renewed = hashing::renew(&cx, &db, &login.password, &found.password_hash).await?;
     let refresh = RefreshToken::generate(&cx);
     let (user, session_id) = db
         .transaction(async |tx| {
             let user = user_by_id(tx, id).await?;
             let user = user.ok_or(AuthError::WrongCredentials(Vec::new()))?;
             let session_id = begin_session(&cx, tx, id, &refresh).await?;
+            if let Some(hash) = &renewed {
+                password_rehash(tx, id, &found.password_hash, hash).await?;
+            }
             write_login(&cx, tx, &user, &session_id).await?;
             Ok::<_, AuthError>((user, session_id))
         })
@@ -69,14 +76,18 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
         .fold(answer, |answer, standing| standing.on_response(answer)))
 }
 
-/// The user, if there is one, it may sign in and this is its password. Takes the same time if not.
-async fn check_password(cx: &Ctx, db: &Db, login: &Login) -> Result<Option<UserId>, AuthError> {
+/// The account, if there is one, it may sign in and this is its password. Takes the same time if not.
+async fn check_password(
+    cx: &Ctx,
+    db: &Db,
+    login: &Login,
+) -> Result<Option<CredentialRow>, AuthError> {
     let credentials = user_credentials(db, &login.account)
         .await?
         .filter(|credentials| credentials.disabled_at_ms.is_none());
     let hash = credentials.as_ref().map(|row| row.password_hash.as_str());
     let is_right = hashing::verify(cx, db, &login.password, hash).await?;
-    Ok(credentials.filter(|_| is_right).map(|row| row.id))
+    Ok(credentials.filter(|_| is_right))
 }
 
 fn parse_login(mut fields: Fields) -> Result<Login, AuthError> {
@@ -204,9 +215,14 @@ async fn revoke_stolen(cx: &Ctx, tx: &Tx, found: &RefreshRow) -> Result<(), Auth
     Ok(audit.write(cx, tx).await?)
 }
 
-/// `POST /auth/logout`, `?all=true`.
+/// `POST /auth/logout`, `?all=true`. An API token has no session of its own.
 pub(crate) async fn logout(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let all = cx.flag("all")?;
+    if !all && tokens::api_token_of(&caller.session_id).is_some() {
+        return Err(
+            Error::Forbidden("An API token has no session to end. Revoke the token.").into(),
+        );
+    }
     let db = store::open(&cx).await?;
     db.transaction(async |tx| {
         if all {
@@ -239,13 +255,4 @@ pub(crate) async fn verify_token(cx: Ctx, caller: Caller) -> Result<Response, Au
         role: caller.role.as_str().to_owned(),
         expires_at: Timestamp::from_millis(caller.expires_at_seconds * 1_000).to_string(),
     }))
-}
-
-/// Refuses a token whose session has ended. Only `auth` can know; elsewhere a token lives out its 15 minutes.
-pub(crate) async fn require_live(db: &Db, caller: &Caller) -> Result<(), AuthError> {
-    if session_is_live(db, &caller.session_id, caller.id).await? {
-        Ok(())
-    } else {
-        Err(Error::Unauthenticated { given: true }.into())
-    }
 }

@@ -6,23 +6,28 @@ use nokube_guest::db::{Db, Tx};
 use nokube_guest::{Audit, Caller, Ctx, Error, Response};
 use serde_json::json;
 
-use super::sessions::require_live;
+use super::live::require_live;
+use super::password::{Proven, prove_password};
 use crate::error::AuthError;
 use crate::password::Password;
 use crate::second_factor::{self, Given};
 use crate::store::totp as rows;
-use crate::store::users::user_password_hash;
 use crate::throttle::Throttle;
-use crate::{hashing, store, totp};
+use crate::{store, totp};
 
 /// `GET /auth/totp`.
 pub(crate) async fn get_totp(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let db = open(&cx, &caller).await?;
-    let row = rows::totp_find(&db, caller.id).await?;
-    Ok(Response::ok(&TotpState {
+    Ok(Response::ok(&totp_state(&db, caller.id).await?))
+}
+
+/// What a user's second factor is like.
+pub(super) async fn totp_state(db: &Db, user: UserId) -> Result<TotpState, AuthError> {
+    let row = rows::totp_find(db, user).await?;
+    Ok(TotpState {
         enabled: row.is_some_and(|row| row.confirmed_at_ms.is_some()),
-        recovery_codes_left: rows::recovery_codes_left(&db, caller.id).await?,
-    }))
+        recovery_codes_left: rows::recovery_codes_left(db, user).await?,
+    })
 }
 
 /// `POST /auth/totp`: begins, or begins anew. Nothing changes for a sign-in before it is confirmed.
@@ -96,11 +101,9 @@ pub(crate) async fn delete_totp(mut cx: Ctx, caller: Caller) -> Result<Response,
     let given = Given::of(code, recovery);
     let (password, given) = fields.finish(|| Some((password?, given?)))?;
     let db = open(&cx, &caller).await?;
-    let throttle = Throttle::second_secret(caller.id);
-    let standing = throttle.take(&cx, &db).await?;
-    if !is_password_right(&cx, &db, caller.id, &password).await? {
-        return Err(AuthError::WrongCredentials(vec![standing]));
-    }
+    let Proven {
+        throttle, standing, ..
+    } = prove_password(&cx, &db, &caller, &password).await?;
     let removed = db
         .transaction(async |tx| {
             let row = rows::totp_find(tx, caller.id).await?;
@@ -129,16 +132,6 @@ async fn open(cx: &Ctx, caller: &Caller) -> Result<Db, AuthError> {
     let db = store::open(cx).await?;
     require_live(&db, caller).await?;
     Ok(db)
-}
-
-async fn is_password_right(
-    cx: &Ctx,
-    db: &Db,
-    user: UserId,
-    password: &Password,
-) -> Result<bool, AuthError> {
-    let hash = user_password_hash(db, user).await?;
-    hashing::verify(cx, db, password, hash.as_deref()).await
 }
 
 async fn write_audit(

@@ -129,6 +129,22 @@ pub(crate) async fn invitation_use(
     Ok(used == 1)
 }
 
+/// Withdraws those of a user who is about to go that nobody used, and takes the user's address out of
+/// the one that let the user in.
+pub(crate) async fn invitations_forget_user(tx: &Tx, user: UserId) -> Result<(), DbError> {
+    tx.execute(
+        "DELETE FROM invitations WHERE created_by = ?1 AND used_at_ms IS NULL",
+        params![user],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE invitations SET email = NULL WHERE used_by = ?1",
+        params![user],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Removes one.
 pub(crate) async fn invitation_delete(tx: &Tx, id: &str) -> Result<bool, DbError> {
     let deleted = tx

@@ -1,9 +1,11 @@
 //! The database `auth`. SQL is here and nowhere else.
 
+pub(crate) mod accounts;
+pub(crate) mod api_tokens;
 pub(crate) mod attempts;
+pub(crate) mod audit;
 pub(crate) mod hash_turns;
 pub(crate) mod invitations;
-pub(crate) mod machine;
 pub(crate) mod registrations;
 pub(crate) mod sessions;
 pub(crate) mod setup;
@@ -19,6 +21,11 @@ static MIGRATIONS: &[Migration] = &[
         version: 1,
         name: "accounts",
         sql: include_str!("0001_accounts.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "account management",
+        sql: include_str!("0002_account_management.sql"),
     },
     Migration {
         version: 3,

@@ -17,6 +17,18 @@ row! {
     }
 }
 
+row! {
+    /// A session that goes on.
+    pub(crate) struct SessionRow {
+        pub(crate) id: String,
+        pub(crate) address: Option<String>,
+        pub(crate) user_agent: Option<String>,
+        pub(crate) created_at_ms: Timestamp,
+        pub(crate) last_used_at_ms: Timestamp,
+        pub(crate) expires_at_ms: Timestamp,
+    }
+}
+
 /// A new session.
 pub(crate) struct NewSession<'a> {
     pub(crate) id: &'a str,
@@ -149,4 +161,67 @@ pub(crate) async fn session_is_live(
         )
         .await?;
     Ok(row.is_some())
+}
+
+/// A user's sessions that go on, the last used first.
+pub(crate) async fn sessions_of_user(
+    db: &Db,
+    user: UserId,
+    now: Timestamp,
+    limit: u64,
+    offset: u64,
+) -> Result<Vec<SessionRow>, DbError> {
+    db.query(
+        "SELECT id, address, user_agent, created_at_ms, last_used_at_ms, expires_at_ms FROM sessions \
+         WHERE user_id = ?1 AND revoked_at_ms IS NULL AND expires_at_ms > ?2 \
+         ORDER BY last_used_at_ms DESC, id DESC LIMIT ?3 OFFSET ?4",
+        params![user, now, limit, offset],
+    )
+    .await
+}
+
+/// How many there are of those.
+pub(crate) async fn sessions_of_user_count(
+    db: &Db,
+    user: UserId,
+    now: Timestamp,
+) -> Result<u64, DbError> {
+    let (count,) = db
+        .query_one(
+            "SELECT count(*) FROM sessions \
+             WHERE user_id = ?1 AND revoked_at_ms IS NULL AND expires_at_ms > ?2",
+            params![user, now],
+        )
+        .await?;
+    Ok(count)
+}
+
+/// One of a user's sessions, if it goes on.
+pub(crate) async fn session_of_user(
+    db: &Db,
+    user: UserId,
+    id: &str,
+    now: Timestamp,
+) -> Result<Option<SessionRow>, DbError> {
+    db.query_optional(
+        "SELECT id, address, user_agent, created_at_ms, last_used_at_ms, expires_at_ms FROM sessions \
+         WHERE user_id = ?1 AND id = ?2 AND revoked_at_ms IS NULL AND expires_at_ms > ?3",
+        params![user, id, now],
+    )
+    .await
+}
+
+/// Ends every session of a user but one.
+pub(crate) async fn sessions_revoke_others(
+    tx: &Tx,
+    user: UserId,
+    kept: &str,
+    now: Timestamp,
+) -> Result<u64, DbError> {
+    tx.execute(
+        "UPDATE sessions SET revoked_at_ms = ?3 \
+         WHERE user_id = ?1 AND id <> ?2 AND revoked_at_ms IS NULL",
+        params![user, kept, now],
+    )
+    .await
 }

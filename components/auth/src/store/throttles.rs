@@ -1,7 +1,7 @@
 //! Throttles, and the addresses accounts are known at.
 
 use nokube_domain::{Timestamp, UserId};
-use nokube_guest::db::{DbError, Tx};
+use nokube_guest::db::{Db, DbError, Tx};
 use nokube_guest::{params, row};
 
 /// 90 days: as long as an address is believed to be its user's.
@@ -16,6 +16,14 @@ row! {
         pub(crate) failures: u64,
         pub(crate) open_at_ms: Timestamp,
         pub(crate) forget_at_ms: Timestamp,
+    }
+}
+
+row! {
+    /// An address that an account signed in from.
+    pub(crate) struct KnownAddressRow {
+        pub(crate) address: String,
+        pub(crate) last_used_at_ms: Timestamp,
     }
 }
 
@@ -66,6 +74,16 @@ pub(crate) async fn throttle_give_back(
     Ok(())
 }
 
+/// Forgets every bucket whose name begins so.
+pub(crate) async fn throttles_forget(tx: &Tx, beginning: &str) -> Result<(), DbError> {
+    tx.execute(
+        "DELETE FROM throttles WHERE substr(bucket, 1, length(?1)) = ?1",
+        params![beginning],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Forgets a bucket.
 pub(crate) async fn throttle_forget(tx: &Tx, bucket: &str) -> Result<(), DbError> {
     tx.execute("DELETE FROM throttles WHERE bucket = ?1", params![bucket])
@@ -89,6 +107,19 @@ pub(crate) async fn address_is_known(
         )
         .await?;
     Ok(row.is_some())
+}
+
+/// The addresses a user is known at, the last used first.
+pub(crate) async fn addresses_of_user(
+    db: &Db,
+    user: UserId,
+) -> Result<Vec<KnownAddressRow>, DbError> {
+    db.query(
+        "SELECT address, last_used_at_ms FROM known_addresses WHERE user_id = ?1 \
+         ORDER BY last_used_at_ms DESC, address LIMIT ?2",
+        params![user, KNOWN_ADDRESSES],
+    )
+    .await
 }
 
 /// Remembers that an account signed in from there.

@@ -89,17 +89,6 @@ pub(crate) async fn user_credentials(
     .await
 }
 
-/// The password hash of an account that is not disabled.
-pub(crate) async fn user_password_hash(db: &Db, id: UserId) -> Result<Option<String>, DbError> {
-    let row: Option<(String,)> = db
-        .query_optional(
-            "SELECT password_hash FROM users WHERE id = ?1 AND disabled_at_ms IS NULL",
-            params![id],
-        )
-        .await?;
-    Ok(row.map(|(hash,)| hash))
-}
-
 /// An account that is not disabled.
 pub(crate) async fn user_by_id(db: &Db, id: UserId) -> Result<Option<UserRow>, DbError> {
     db.query_optional(

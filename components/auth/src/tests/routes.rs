@@ -19,7 +19,8 @@ fn only_what_needs_no_caller_is_public() {
             "get_jwks",
             "register_user",
             "login",
-            "refresh_tokens"
+            "refresh_tokens",
+            "exchange_api_token"
         ]
     );
 }
@@ -42,15 +43,12 @@ fn every_other_route_refuses_strangers() {
 fn unknown_paths_and_methods_are_told_apart() {
     let app = app();
     assert_eq!(
-        app.get("/api/v1/auth/tokens").send().expect(404)["type"],
+        app.get("/api/v1/auth/nothing").send().expect(404)["type"],
         "/problems/not-found"
     );
-    let other = app.delete("/api/v1/auth/me").send();
+    let other = app.delete("/api/v1/auth/verify").send();
     let _ = other.expect(405);
-    assert_eq!(
-        other.headers.get("allow"),
-        Some("GET, HEAD, PATCH, OPTIONS")
-    );
+    assert_eq!(other.headers.get("allow"), Some("GET, HEAD, OPTIONS"));
     let options = app.request(Method::OPTIONS, "/api/v1/auth/login").send();
     assert_eq!(options.status, 204);
 }

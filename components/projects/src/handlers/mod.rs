@@ -2,5 +2,6 @@
 
 pub(crate) mod audit;
 pub(crate) mod health;
+pub(crate) mod internal;
 pub(crate) mod members;
 pub(crate) mod projects;

@@ -5,7 +5,9 @@ use nokube_domain::git_source::{BranchName, RepositoryUrl};
 use nokube_domain::{Description, DisplayName, Invalid, ProjectId, ProjectRole, Slug, Username};
 use nokube_guest::db::{Db, DbError, Tx};
 use nokube_guest::platform::{self, project_for};
-use nokube_guest::{Audit, Caller, Change, Ctx, Error, Fields, GitRules, Method, Response, once};
+use nokube_guest::{
+    Audit, Caller, Change, Ctx, Error, Fields, GitRules, Method, Response, like_pattern, once,
+};
 use serde_json::json;
 
 use crate::error::ProjectsError;
@@ -305,17 +307,4 @@ fn project_shown(row: ProjectRow) -> Project {
         created_at: row.created_at_ms.to_string(),
         updated_at: row.updated_at_ms.to_string(),
     }
-}
-
-/// A LIKE pattern for a text anywhere, its own wildcards escaped by `!`.
-fn like_pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in text.to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
 }

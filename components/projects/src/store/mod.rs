@@ -3,3 +3,4 @@
 pub(crate) mod audit;
 pub(crate) mod members;
 pub(crate) mod projects;
+pub(crate) mod users;

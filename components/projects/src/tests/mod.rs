@@ -1,6 +1,7 @@
 //! The component from request to answer, natively.
 
 mod audit;
+mod leaving;
 mod members;
 mod plans;
 mod projects;

@@ -9,6 +9,10 @@ const EMAIL: &str = concat!(
     r"(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
 );
 
+/// What an API token is good for.
+const SCOPE: &str =
+    "^(admin|((account|projects|builds|deploy|events|servers|metrics):)?(read|write))$";
+
 /// `POST /auth/register`: one of `username` and `email` at least.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -99,4 +103,65 @@ pub struct DeleteTotpRequest {
     pub code: Option<String>,
     /// Or a recovery code.
     pub recovery_code: Option<String>,
+}
+
+/// `POST /auth/password`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePasswordRequest {
+    /// The password so far.
+    #[schemars(length(max = 1024), extend("format" = "password"))]
+    pub current_password: String,
+    /// Another one, not among the most common ones, and neither the name nor the address.
+    #[schemars(length(min = 8, max = 1024), extend("format" = "password"))]
+    pub new_password: String,
+    /// Revoke every API token, too. They stay otherwise.
+    pub revoke_tokens: Option<bool>,
+}
+
+/// `DELETE /auth/me`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteMeRequest {
+    /// The password, so that a token alone cannot do it.
+    #[schemars(length(max = 1024), extend("format" = "password"))]
+    pub current_password: String,
+}
+
+/// `POST /auth/tokens`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateApiTokenRequest {
+    /// For people: what it is for.
+    #[schemars(length(min = 1, max = 100))]
+    pub name: String,
+    /// `read`, `write`, `admin`, or a capability with what may be done in it, such as `builds:write`.
+    #[schemars(length(min = 1, max = 17), inner(regex(pattern = SCOPE)))]
+    pub scopes: Vec<String>,
+    /// At most 366 days ahead; 90 when it is left out.
+    #[schemars(extend("format" = "date-time"))]
+    pub expires_at: Option<String>,
+}
+
+/// `POST /auth/token`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExchangeTokenRequest {
+    /// `api_token`.
+    #[schemars(extend("enum" = ["api_token"]))]
+    pub grant_type: String,
+    /// The value of an API token.
+    pub token: String,
+}
+
+/// `PATCH /auth/users/{id}`: what is left out stays.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateUserRequest {
+    /// What the account may do from its next access token on.
+    #[schemars(extend("type" = "string", "enum" = ["admin", "user"]))]
+    pub role: Option<String>,
+    /// Whether it may neither sign in nor go on.
+    #[schemars(extend("type" = "boolean"))]
+    pub disabled: Option<bool>,
 }

@@ -1,0 +1,122 @@
+//! Taking one's data along, and leaving (docs/decisions/0013).
+
+use nokube_api::auth::{AccountExport, KnownAddress, UserForgotten};
+use nokube_domain::UserRole;
+use nokube_guest::{Audit, Caller, Ctx, Error, Method, Response};
+use serde_json::json;
+
+use super::api_tokens::token_shown;
+use super::audit::audit_page;
+use super::live::require_live;
+use super::password::prove_password;
+use super::session_list::session_shown;
+use super::totp::totp_state;
+use super::user_shown;
+use super::users::account_shown;
+use crate::error::AuthError;
+use crate::password::Password;
+use crate::store;
+use crate::store::accounts::{account_by_id, account_delete, other_administrator};
+use crate::store::api_tokens::api_tokens_of_user;
+use crate::store::audit::{Actor, AuditFilter, audit_anonymise};
+use crate::store::invitations::invitations_forget_user;
+use crate::store::sessions::sessions_of_user;
+use crate::store::throttles::addresses_of_user;
+use crate::throttle::forget_account;
+
+/// 10,000 × about 400 bytes: an answer of 4 MB at most. What is older is read from where its cursor points.
+const EXPORTED_ENTRIES: u64 = 10_000;
+/// Far more sessions than anyone has.
+const EXPORTED_SESSIONS: u64 = 10_000;
+
+/// `GET /auth/me/export`: what `auth` keeps about the caller, but for what is secret.
+pub(crate) async fn export_me(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let db = store::open(&cx).await?;
+    require_live(&db, &caller).await?;
+    let account = account_by_id(&db, caller.id).await?;
+    let account = account.ok_or(Error::Unauthenticated { given: true })?;
+    let sessions = sessions_of_user(&db, caller.id, cx.now(), EXPORTED_SESSIONS, 0).await?;
+    let tokens = api_tokens_of_user(&db, caller.id, EXPORTED_ENTRIES, 0).await?;
+    let addresses = addresses_of_user(&db, caller.id).await?.into_iter();
+    let own = AuditFilter {
+        actor: Some(Actor::User(caller.id)),
+        ..AuditFilter::default()
+    };
+    let audit = audit_page(&db, &own, EXPORTED_ENTRIES).await?;
+    let export = AccountExport {
+        exported_at: cx.now().to_string(),
+        account: account_shown(account),
+        sessions: sessions
+            .into_iter()
+            .map(|row| session_shown(row, &caller))
+            .collect(),
+        tokens: tokens.into_iter().map(token_shown).collect(),
+        second_factor: totp_state(&db, caller.id).await?,
+        known_addresses: addresses
+            .map(|row| KnownAddress {
+                address: row.address,
+                last_used_at: row.last_used_at_ms.to_string(),
+            })
+            .collect(),
+        audit: audit.data,
+        audit_cursor: audit.cursor,
+    };
+    Ok(Response::ok(&export).header(
+        "content-disposition",
+        r#"attachment; filename="nokube-account.json""#,
+    ))
+}
+
+/// `DELETE /auth/me`: the account and all that lets somebody in with it. Refused while it owns projects, and to the
+/// last administrator. `projects` forgets the user first: should this fail after that, it can be repeated.
+pub(crate) async fn delete_me(mut cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let mut fields = cx.fields().await?;
+    let password = fields.text("current_password", Password::parse_given);
+    let password = fields.finish(|| password)?;
+    let db = store::open(&cx).await?;
+    let proven = prove_password(&cx, &db, &caller, &password).await?;
+    let is_admin = proven.user.role == UserRole::Admin.as_str();
+    cx.check_if_match(&user_shown(proven.user.clone()))?;
+    // Before anything is forgotten; and once more below, where it counts.
+    if is_admin && !other_administrator(&db, caller.id).await? {
+        return Err(AuthError::LastAdministrator);
+    }
+    forget_in_projects(&cx, &caller).await?;
+    db.transaction(async |tx| {
+        let names = [
+            Some(proven.user.username.as_str()),
+            proven.user.email.as_deref(),
+        ];
+        let names: Vec<&str> = names.into_iter().flatten().collect();
+        forget_account(tx, caller.id, &names).await?;
+        invitations_forget_user(tx, caller.id).await?;
+        let audit = Audit {
+            action: "user.delete",
+            target: format!("user:{}", caller.id),
+            project_id: None,
+            detail: json!({}),
+            actor: Some(&caller),
+        };
+        audit.write(&cx, tx).await?;
+        audit_anonymise(tx, caller.id).await?;
+        if is_admin && !other_administrator(tx, caller.id).await? {
+            return Err(AuthError::LastAdministrator);
+        }
+        account_delete(tx, caller.id).await?;
+        Ok(())
+    })
+    .await?;
+    Ok(Response::no_content())
+}
+
+/// Only `projects` knows who owns what.
+async fn forget_in_projects(cx: &Ctx, caller: &Caller) -> Result<(), AuthError> {
+    let path = format!("/internal/owners/{}", caller.id);
+    let answer = cx
+        .call_component("projects", Method::DELETE, &path, None::<&()>)
+        .await?;
+    match answer.json::<UserForgotten>()?.owned_projects {
+        0 => Ok(()),
+        count => Err(AuthError::OwnsProjects(count)),
+    }
+}

@@ -1,0 +1,199 @@
+//! Taking one's data along, and leaving.
+
+use super::{
+    PASSWORD, access, admin, api_token, app, exchange, login, number, refresh, register, scoped,
+};
+use nokube_guest::host::OutboundAnswer;
+use nokube_guest::testing::{TestAnswer, TestApp};
+use serde_json::{Value, json};
+
+/// `projects` says that the user owns so many.
+fn owning(app: &TestApp, owned: u64) {
+    app.answer_calls(move |_| {
+        Ok(OutboundAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: json!({ "owned_projects": owned }).to_string().into_bytes(),
+        })
+    });
+}
+
+fn leave(app: &TestApp, tokens: &Value, password: &str) -> TestAnswer {
+    app.delete("/api/v1/auth/me")
+        .bearer(access(tokens))
+        .json(&json!({ "current_password": password }))
+        .send()
+}
+
+#[test]
+fn an_account_is_gone_with_all_that_lets_it_in() {
+    let app = app();
+    admin(&app);
+    let alice = register(&app, "alice");
+    let token = api_token(&app, access(&alice), &["read"]);
+    app.set("auth_sealing_key", &"A".repeat(43));
+    let begun = app
+        .post("/api/v1/auth/totp")
+        .bearer(access(&alice))
+        .json(&json!({}))
+        .send();
+    assert_eq!(begun.status, 201);
+    assert_eq!(login(&app, "alice", "wrong password").status, 401);
+    assert_eq!(leave(&app, &alice, "wrong password").status, 401);
+    assert_eq!(number(&app, "SELECT count(*) FROM throttles"), 3);
+    owning(&app, 0);
+    assert_eq!(leave(&app, &alice, PASSWORD).status, 204);
+    assert_eq!(
+        app.host.sent.borrow()[0].url,
+        "http://projects.spin.internal/internal/owners/2"
+    );
+    assert_eq!(login(&app, "alice", PASSWORD).status, 401);
+    assert_eq!(refresh(&app, &alice).status, 401);
+    assert_eq!(exchange(&app, &token).status, 401);
+    assert_eq!(leave(&app, &alice, PASSWORD).status, 401);
+    for table in ["sessions", "refresh_tokens", "known_addresses"] {
+        let left = number(&app, &format!("SELECT count(*) FROM {table}"));
+        assert_eq!(left, 1, "{table}: the administrator's");
+    }
+    for table in ["api_tokens", "totp", "throttles", "registrations"] {
+        let left = number(&app, &format!("SELECT count(*) FROM {table}"));
+        assert_eq!(left, 0, "{table}");
+    }
+    let trail = format!(
+        "{:?}",
+        app.sql("auth", "SELECT * FROM audit WHERE actor_id = 2")
+    );
+    assert!(
+        trail.contains("user.register") && trail.contains("user.delete"),
+        "{trail}"
+    );
+    assert!(
+        !trail.contains("alice") && !trail.contains("192.0.2.1"),
+        "{trail}"
+    );
+    // The name is free; the number is not.
+    assert_eq!(register(&app, "alice")["user"]["id"], 3);
+}
+
+#[test]
+fn an_administrators_open_invitations_go_along_and_no_address_stays_in_those_that_were_used() {
+    let app = app();
+    let root = admin(&app);
+    let invite = |tokens: &Value, body: Value| {
+        let request = app.post("/api/v1/auth/invitations").bearer(access(tokens));
+        request.json(&body).send().expect(201)
+    };
+    let of_alice = invite(&root, json!({ "email": "alice@example.com" }));
+    let body = json!({
+        "username": "alice", "password": PASSWORD, "invitation_code": of_alice["code"]
+    });
+    let _ = app
+        .post("/api/v1/auth/register")
+        .json(&body)
+        .send()
+        .expect(201);
+    app.sql("auth", "UPDATE users SET role = 'admin' WHERE id = 2");
+    let alice = login(&app, "alice", PASSWORD).expect(200);
+    let open = invite(&alice, json!({}));
+    owning(&app, 0);
+    assert_eq!(leave(&app, &alice, PASSWORD).status, 204);
+    let path = |made: &Value| format!("/api/v1/auth/invitations/{}", made["id"].as_str().unwrap());
+    let read = |made: &Value| app.get(&path(made)).bearer(access(&root)).send();
+    assert_eq!(read(&open).status, 404);
+    let used = read(&of_alice).expect(200);
+    assert_eq!(
+        (&used["status"], &used["email"]),
+        (&json!("used"), &json!(null))
+    );
+}
+
+#[test]
+fn an_account_that_owns_projects_stays() {
+    let app = app();
+    admin(&app);
+    let alice = register(&app, "alice");
+    owning(&app, 2);
+    let refused = leave(&app, &alice, PASSWORD).expect(409);
+    assert_eq!(refused["type"], "/problems/owns-projects");
+    assert!(refused["detail"].as_str().unwrap().contains('2'));
+    assert_eq!(login(&app, "alice", PASSWORD).status, 200);
+}
+
+#[test]
+fn nothing_is_deleted_when_projects_does_not_answer() {
+    let app = app();
+    admin(&app);
+    let alice = register(&app, "alice");
+    assert_eq!(leave(&app, &alice, PASSWORD).status, 503);
+    assert_eq!(login(&app, "alice", PASSWORD).status, 200);
+}
+
+#[test]
+fn a_wrong_password_and_a_token_that_is_not_for_it_delete_nothing() {
+    let app = app();
+    admin(&app);
+    let alice = register(&app, "alice");
+    owning(&app, 0);
+    assert_eq!(leave(&app, &alice, "wrong password").status, 401);
+    let held = scoped(&app, &alice, &["write", "account:read"]);
+    let answer = leave(&app, &json!({ "access_token": held }), PASSWORD);
+    assert_eq!(answer.expect(403)["type"], "/problems/scope-missing");
+    assert!(app.host.sent.borrow().is_empty());
+    assert_eq!(login(&app, "alice", PASSWORD).status, 200);
+}
+
+#[test]
+fn the_last_administrator_can_not_leave_and_the_first_can_once_there_is_another() {
+    let app = app();
+    let root = admin(&app);
+    register(&app, "alice");
+    owning(&app, 0);
+    let refused = leave(&app, &root, PASSWORD).expect(409);
+    assert_eq!(refused["type"], "/problems/last-administrator");
+    assert!(app.host.sent.borrow().is_empty(), "projects forgot nothing");
+    app.sql("auth", "UPDATE users SET role = 'admin' WHERE id = 2");
+    assert_eq!(leave(&app, &root, PASSWORD).status, 204);
+    // The code that made it administrator stays spent.
+    let again = app
+        .post("/api/v1/auth/register")
+        .json(
+            &json!({ "username": "mallory", "password": PASSWORD, "setup_code": "the-setup-code" }),
+        )
+        .send();
+    assert_eq!(again.status, 403);
+}
+
+#[test]
+fn an_export_has_everything_but_secrets() {
+    let app = app();
+    let alice = register(&app, "alice");
+    register(&app, "bob");
+    let token = api_token(&app, access(&alice), &["builds:write"]);
+    let answer = app
+        .get("/api/v1/auth/me/export")
+        .bearer(access(&alice))
+        .send();
+    let disposition = answer
+        .headers
+        .get("content-disposition")
+        .unwrap_or_default();
+    assert!(disposition.starts_with("attachment"), "{disposition}");
+    let export = answer.expect(200);
+    assert_eq!(export["account"]["username"], "alice");
+    assert_eq!(export["sessions"][0]["current"], true);
+    assert_eq!(export["tokens"][0]["id"], token["id"]);
+    assert_eq!(export["second_factor"]["enabled"], false);
+    assert_eq!(export["known_addresses"][0]["address"], "192.0.2.1");
+    let actions: Vec<_> = export["audit"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["action"])
+        .collect();
+    assert_eq!(actions, ["token.create", "user.register"]);
+    assert_eq!(export["audit_cursor"], json!(null));
+    let text = export.to_string();
+    for secret in ["nkp_", "nkr_", "argon2", "bob"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+}
