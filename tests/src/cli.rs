@@ -51,15 +51,27 @@ impl<'a> Cli<'a> {
 
     /// Runs a command in a folder.
     pub fn run_in(&self, folder: &Path, args: &[&str]) -> Output {
-        Command::new(nokube())
+        self.command(folder, args).output().expect("nokube runs")
+    }
+
+    /// Runs a command at home with more variables.
+    pub fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Output {
+        self.command(self.home(), args)
+            .envs(environment.iter().copied())
+            .output()
+            .expect("nokube runs")
+    }
+
+    fn command(&self, folder: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(nokube());
+        command
             .args(args)
             .current_dir(folder)
             .env("HOME", self.home())
             .env_remove("XDG_CONFIG_HOME")
             .env("NOKUBE_URL", self.platform.url())
-            .env("NOKUBE_PASSWORD", &self.password)
-            .output()
-            .expect("nokube runs")
+            .env("NOKUBE_PASSWORD", &self.password);
+        command
     }
 
     /// What a command prints.

@@ -1,20 +1,20 @@
-//! `register`, `login`, `logout`, `whoami`.
+//! `register`, `login`, `logout`, `whoami`, `passwd`.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use super::args::{InviteArgs, LoginArgs, RegisterArgs, SignInArgs};
+use super::account_args::{InviteArgs, LoginArgs, PasswdArgs, RegisterArgs};
 use super::credentials::CredentialsFile;
 use super::http::{ApiClient, ApiError};
 use super::output::Output;
 
 /// Creates an account and signs in with it.
 pub(crate) async fn register(args: &RegisterArgs, output: Output) -> anyhow::Result<()> {
-    let mut client = ApiClient::anonymous(&args.login.url)?;
-    let mut body = identity(&args.login.username);
-    body["password"] = password(&args.login, true)?.into();
+    let mut client = ApiClient::anonymous(&args.url)?;
+    let mut body = identity(&args.username);
+    body["password"] = password(args.password_stdin, true)?.into();
     if let Some(email) = &args.email {
         body["email"] = email.as_str().into();
     }
@@ -31,10 +31,16 @@ pub(crate) async fn register(args: &RegisterArgs, output: Output) -> anyhow::Res
 }
 
 /// Signs in.
-pub(crate) async fn login(args: &SignInArgs, output: Output) -> anyhow::Result<()> {
-    let mut client = ApiClient::anonymous(&args.login.url)?;
-    let mut body = identity(&args.login.username);
-    body["password"] = password(&args.login, false)?.into();
+pub(crate) async fn login(args: &LoginArgs, output: Output) -> anyhow::Result<()> {
+    let mut client = ApiClient::anonymous(&args.url)?;
+    if args.token {
+        let answer = client.keep_token(&api_token()?).await?;
+        signed_in(&client, &answer, output);
+        return Ok(());
+    }
+    let username = args.username.as_deref().unwrap_or_default();
+    let mut body = identity(username);
+    body["password"] = password(args.password_stdin, false)?.into();
     if let Some(code) = &args.code {
         add_code(&mut body, "totp_code", code);
     }
@@ -55,8 +61,13 @@ pub(crate) async fn login(args: &SignInArgs, output: Output) -> anyhow::Result<(
 /// no longer knows it.
 pub(crate) async fn logout(output: Output) -> anyhow::Result<()> {
     let mut client = ApiClient::signed_in()?;
-    let body = json!({ "refresh_token": client.refresh_token() });
-    let ended = client.post("/auth/logout", &body).await;
+    // An API token has no session: it is forgotten here, and revoked with `token revoke`.
+    let ended = if client.has_api_token() {
+        Ok(Value::Null)
+    } else {
+        let body = json!({ "refresh_token": client.refresh_token() });
+        client.post("/auth/logout", &body).await
+    };
     CredentialsFile::lock()?.remove()?;
     ended.context("the tokens are removed here, but the platform could not be told")?;
     output.result(&json!({ "signed_in": false }), "Signed out.");
@@ -91,6 +102,24 @@ pub(crate) async fn invite(
             text("code"),
             client.url()
         ),
+    );
+    Ok(())
+}
+
+/// Changes the password.
+pub(crate) async fn passwd(
+    client: &mut ApiClient,
+    args: &PasswdArgs,
+    output: Output,
+) -> anyhow::Result<()> {
+    let (current, new) = both_passwords(args.password_stdin)?;
+    let body = json!({
+        "current_password": current, "new_password": new, "revoke_tokens": args.revoke_tokens,
+    });
+    client.post("/auth/password", &body).await?;
+    output.result(
+        &json!({ "changed": true }),
+        "The password is changed, and your other sessions have ended.",
     );
     Ok(())
 }
@@ -137,11 +166,47 @@ fn signed_in(client: &ApiClient, answer: &Value, output: Output) {
     );
 }
 
-fn password(args: &LoginArgs, twice: bool) -> anyhow::Result<String> {
-    read_password(args.password_stdin, twice)
+/// A token is no argument: those are in the list of processes and in the shell's history.
+fn api_token() -> anyhow::Result<String> {
+    if let Ok(token) = std::env::var("NOKUBE_TOKEN") {
+        return Ok(token);
+    }
+    if std::io::stdin().is_terminal() {
+        return Ok(rpassword::prompt_password("API token: ")?);
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .context("cannot read the token")?;
+    Ok(text.trim().to_owned())
 }
 
-pub(super) fn read_password(from_stdin: bool, twice: bool) -> anyhow::Result<String> {
+fn both_passwords(from_stdin: bool) -> anyhow::Result<(String, String)> {
+    if from_stdin {
+        let mut lines = std::io::stdin().lock().lines();
+        let mut line = || {
+            lines
+                .next()
+                .context("two lines are needed: the present password and the new one")
+        };
+        return Ok((line()??, line()??));
+    }
+    let given = |name: &str| std::env::var(name).ok();
+    if let Some(both) = given("NOKUBE_PASSWORD").zip(given("NOKUBE_NEW_PASSWORD")) {
+        return Ok(both);
+    }
+    if !std::io::stdin().is_terminal() {
+        bail!("no passwords: use --password-stdin, or set NOKUBE_PASSWORD and NOKUBE_NEW_PASSWORD");
+    }
+    let current = rpassword::prompt_password("Present password: ")?;
+    let new = rpassword::prompt_password("New password: ")?;
+    if rpassword::prompt_password("Once more: ")? != new {
+        bail!("the two passwords differ");
+    }
+    Ok((current, new))
+}
+
+pub(super) fn password(from_stdin: bool, twice: bool) -> anyhow::Result<String> {
     if from_stdin {
         let mut text = String::new();
         std::io::stdin()

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use nokube_domain::Timestamp;
 
+use super::account_args::{
+    AuditArgs, InviteArgs, LoginArgs, PasswdArgs, RegisterArgs, SessionCommand, TokenCommand,
+    TotpCommand, UserCommand,
+};
 use super::event_args::EventCommand;
 use super::follow;
 
@@ -14,11 +18,24 @@ pub(crate) enum ClientCommand {
     /// Create an account and sign in.
     Register(RegisterArgs),
     /// Sign in; the tokens are kept in a file that only you can read.
-    Login(SignInArgs),
+    Login(LoginArgs),
     /// End this session and forget its tokens.
     Logout,
     /// Show who is signed in, and where.
     Whoami,
+    /// Change the password; every other session ends.
+    Passwd(PasswdArgs),
+    /// Make, list and revoke API tokens, for programs that act for you.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List and end sessions: where you are signed in.
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// List, promote and disable users; for administrators.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Show what was done with accounts: by you, or by anyone for administrators.
+    Audit(AuditArgs),
     /// Turn the second factor of your account on or off.
     #[command(subcommand)]
     Totp(TotpCommand),
@@ -47,77 +64,6 @@ pub(crate) enum ClientCommand {
     /// Plan events: create, list, change and delete them, and share your calendar.
     #[command(subcommand)]
     Event(EventCommand),
-}
-
-/// Where and as whom.
-#[derive(Debug, Args)]
-pub(crate) struct LoginArgs {
-    /// Address of the platform.
-    #[arg(long, env = "NOKUBE_URL", default_value = "http://127.0.0.1:3000")]
-    pub(crate) url: String,
-    /// User name or e-mail address.
-    #[arg(long, env = "NOKUBE_USERNAME")]
-    pub(crate) username: String,
-    /// Read the password from standard input. Without it `NOKUBE_PASSWORD` is used, or it is asked for.
-    #[arg(long)]
-    pub(crate) password_stdin: bool,
-}
-
-/// Signing in.
-#[derive(Debug, Args)]
-pub(crate) struct SignInArgs {
-    #[command(flatten)]
-    pub(crate) login: LoginArgs,
-    /// The code of your second factor, or a recovery code. Without it you are asked when it is needed.
-    #[arg(long, env = "NOKUBE_TOTP_CODE", hide_env_values = true)]
-    pub(crate) code: Option<String>,
-}
-
-/// The second factor.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TotpCommand {
-    /// Set it up with an authenticator program, and print recovery codes.
-    Enable {
-        /// The program's code; asked for without it.
-        #[arg(long)]
-        code: Option<String>,
-    },
-    /// Take it away.
-    Disable {
-        /// The program's code, or a recovery code; asked for without it.
-        #[arg(long)]
-        code: Option<String>,
-        /// Read the password from standard input. Without it `NOKUBE_PASSWORD` is used, or it is asked for.
-        #[arg(long)]
-        password_stdin: bool,
-    },
-}
-
-/// `nokube invite`.
-#[derive(Debug, Args)]
-pub(crate) struct InviteArgs {
-    /// Only somebody with this address may use it.
-    #[arg(long)]
-    pub(crate) email: Option<String>,
-    /// How long it is good for; a week by default.
-    #[arg(long, value_name = "HOURS")]
-    pub(crate) hours: Option<u32>,
-}
-
-/// A new account.
-#[derive(Debug, Args)]
-pub(crate) struct RegisterArgs {
-    #[command(flatten)]
-    pub(crate) login: LoginArgs,
-    /// E-mail address.
-    #[arg(long)]
-    pub(crate) email: Option<String>,
-    /// The code of an administrator's invitation, where one is needed.
-    #[arg(long, env = "NOKUBE_INVITATION_CODE", hide_env_values = true)]
-    pub(crate) invitation_code: Option<String>,
-    /// The code that the platform printed at its first start; makes this account its administrator.
-    #[arg(long, env = "NOKUBE_SETUP_CODE", hide_env_values = true)]
-    pub(crate) setup_code: Option<String>,
 }
 
 /// Projects.

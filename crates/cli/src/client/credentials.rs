@@ -21,8 +21,11 @@ pub(crate) struct Credentials {
     pub(crate) username: String,
     /// Good for minutes.
     pub(crate) access_token: String,
-    /// Good for one refresh.
+    /// Good for one refresh; empty when there is an API token.
     pub(crate) refresh_token: String,
+    /// What is exchanged for the next access token when somebody signed in with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) api_token: Option<String>,
     /// When the access token ends, Unix seconds.
     pub(crate) expires_at: i64,
 }

@@ -65,30 +65,48 @@ fn beginning(args: &LogsArgs) -> Vec<(&'static str, String)> {
 /// # Errors
 /// With what it may be.
 pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
+    since_from(text, now())
+}
+
+/// A time as `--expires` takes it.
+///
+/// # Errors
+/// With what it may be.
+pub(crate) fn until(text: &str) -> Result<Timestamp, String> {
+    match duration_ms(text) {
+        Some(ahead_ms) => Ok(now().plus_millis(ahead_ms)),
+        None => Timestamp::parse(text)
+            .map_err(|fault| format!("{fault}, or in how long, such as 12h or 30d")),
+    }
+}
+
+fn now() -> Timestamp {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now_ms = i64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
-    since_from(text, Timestamp::from_millis(now_ms))
+    Timestamp::from_millis(now_ms)
 }
 
 fn since_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    let ago_ms = || {
-        let (at, unit) = text.char_indices().next_back()?;
-        let unit_ms = match unit {
-            's' => 1_000,
-            'm' => 60_000,
-            'h' => 3_600_000,
-            'd' => 86_400_000,
-            _ => return None,
-        };
-        // Digits alone: no sign.
-        let number: u32 = text[..at].parse().ok().filter(|_| !text.starts_with('+'))?;
-        Some(i64::from(number) * unit_ms)
-    };
-    match ago_ms() {
+    match duration_ms(text) {
         Some(ago_ms) => Ok(now.plus_millis(-ago_ms)),
         None => Timestamp::parse(text)
             .map_err(|fault| format!("{fault}, or how long ago, such as 30s, 10m, 2h or 1d")),
     }
+}
+
+/// `30s`, `10m`, `2h` or `1d` in milliseconds.
+fn duration_ms(text: &str) -> Option<i64> {
+    let (at, unit) = text.char_indices().next_back()?;
+    let unit_ms = match unit {
+        's' => 1_000,
+        'm' => 60_000,
+        'h' => 3_600_000,
+        'd' => 86_400_000,
+        _ => return None,
+    };
+    // Digits alone: no sign.
+    let number: u32 = text[..at].parse().ok().filter(|_| !text.starts_with('+'))?;
+    Some(i64::from(number) * unit_ms)
 }
 
 /// The components that a log has lines of. Which one a line is of is worth telling when there are several.

@@ -189,10 +189,37 @@ impl ApiClient {
 
     /// Signs in with what `register` or `login` answered, and keeps it.
     pub(crate) fn keep_session(&mut self, answer: &Value) -> anyhow::Result<()> {
-        let credentials = session(&self.url, answer)?;
+        let credentials = session(&self.url, answer, None)?;
         CredentialsFile::lock()?.write(&credentials)?;
         self.credentials = Some(credentials);
         Ok(())
+    }
+
+    /// Signs in with an API token, and keeps it.
+    pub(crate) async fn keep_token(&mut self, token: &str) -> anyhow::Result<Value> {
+        let answer = self.exchange(token).await?;
+        let credentials = session(&self.url, &answer, Some(token))?;
+        CredentialsFile::lock()?.write(&credentials)?;
+        self.credentials = Some(credentials);
+        Ok(answer)
+    }
+
+    /// Whether the kept sign-in is an API token.
+    pub(crate) fn has_api_token(&self) -> bool {
+        self.credentials
+            .as_ref()
+            .is_some_and(|credentials| credentials.api_token.is_some())
+    }
+
+    async fn exchange(&self, token: &str) -> anyhow::Result<Value> {
+        let answer = self
+            .http
+            .post(self.address("/auth/token"))
+            .json(&json!({ "grant_type": "api_token", "token": token }))
+            .send()
+            .await
+            .map_err(|error| self.unreachable(error))?;
+        read(answer).await
     }
 
     /// The refresh token of the kept session.
@@ -257,6 +284,13 @@ impl ApiClient {
             .read()?
             .filter(|kept| kept.url == present.url)
             .unwrap_or(present);
+        if let Some(token) = &newest.api_token {
+            let answer = self.exchange(token).await?;
+            let renewed = session(&self.url, &answer, Some(token))?;
+            file.write(&renewed)?;
+            self.credentials = Some(renewed.clone());
+            return Ok(renewed.access_token);
+        }
         let answer = self
             .http
             .post(self.address("/auth/refresh"))
@@ -270,7 +304,7 @@ impl ApiClient {
         if answer["user"].is_null() {
             answer["user"] = json!({ "username": newest.username });
         }
-        let renewed = session(&self.url, &answer)?;
+        let renewed = session(&self.url, &answer, None)?;
         file.write(&renewed)?;
         self.credentials = Some(renewed.clone());
         Ok(renewed.access_token)
@@ -294,7 +328,7 @@ async fn read(response: Response) -> anyhow::Result<Value> {
     .into())
 }
 
-fn session(url: &str, answer: &Value) -> anyhow::Result<Credentials> {
+fn session(url: &str, answer: &Value, api_token: Option<&str>) -> anyhow::Result<Credentials> {
     let text = |value: &Value, what: &str| {
         value
             .as_str()
@@ -305,7 +339,11 @@ fn session(url: &str, answer: &Value) -> anyhow::Result<Credentials> {
         url: url.to_owned(),
         username: text(&answer["user"]["username"], "username")?,
         access_token: text(&answer["access_token"], "access_token")?,
-        refresh_token: text(&answer["refresh_token"], "refresh_token")?,
+        refresh_token: match api_token {
+            Some(_) => String::new(),
+            None => text(&answer["refresh_token"], "refresh_token")?,
+        },
+        api_token: api_token.map(str::to_owned),
         expires_at: now() + answer["expires_in"].as_i64().unwrap_or(0),
     })
 }

@@ -3,7 +3,9 @@
 //! Nothing here knows how a platform is run; `platform` beside it does.
 
 mod account;
+mod account_args;
 mod activity;
+mod administer;
 mod archive;
 pub(crate) mod args;
 mod build;
@@ -18,6 +20,8 @@ mod member;
 pub(crate) mod output;
 mod project;
 mod resolve;
+mod session;
+mod token;
 mod totp;
 
 use args::ClientCommand;
@@ -40,6 +44,21 @@ pub(crate) async fn run(command: ClientCommand, json: bool) -> anyhow::Result<()
         }
         ClientCommand::Invite(args) => {
             account::invite(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Passwd(args) => {
+            account::passwd(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Token(command) => {
+            token::run(&mut ApiClient::signed_in()?, command, output).await
+        }
+        ClientCommand::Session(command) => {
+            session::run(&mut ApiClient::signed_in()?, command, output).await
+        }
+        ClientCommand::User(command) => {
+            administer::run(&mut ApiClient::signed_in()?, command, output).await
+        }
+        ClientCommand::Audit(args) => {
+            administer::audit(&mut ApiClient::signed_in()?, &args, output).await
         }
         ClientCommand::Project(command) => {
             project::run(&mut ApiClient::signed_in()?, command, output).await

@@ -23,6 +23,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether programs read it.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// The result: `value` as JSON, or `text` for people.
     pub(crate) fn result(self, value: &Value, text: &str) {
         if self.json {

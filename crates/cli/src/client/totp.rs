@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::account::{add_code, read_password, second_factor};
-use super::args::TotpCommand;
+use super::account::{add_code, password, second_factor};
+use super::account_args::TotpCommand;
 use super::http::ApiClient;
 use super::output::Output;
 
@@ -70,7 +70,7 @@ async fn disable(
     password_stdin: bool,
     output: Output,
 ) -> anyhow::Result<()> {
-    let mut body = json!({ "password": read_password(password_stdin, false)? });
+    let mut body = json!({ "password": password(password_stdin, false)? });
     add_code(&mut body, "code", &second_factor(code)?);
     client.delete_with("/auth/totp", &body).await?;
     output.result(
