@@ -101,6 +101,7 @@ async fn a_password_is_reset_while_the_platform_runs_and_sessions_end() {
 async fn accounts_are_made_administrators_closed_and_opened() {
     let platform = Platform::start();
     let alice = platform.api().register("alice", None).await;
+    platform.api().register("bob", None).await;
     assert_eq!(
         succeeds(&platform, &["make-admin", "alice"])["role"],
         "admin"
@@ -109,8 +110,14 @@ async fn accounts_are_made_administrators_closed_and_opened() {
         .await
         .expect(200);
     assert_eq!(signed_in["user"]["role"], "admin");
+    // The rule of `PATCH /auth/users/{id}`: somebody must be left to administer.
+    let last = admin(&platform, &["close-account", "alice"], "");
+    assert!(!last.status.success());
+    assert!(String::from_utf8_lossy(&last.stderr).contains("administer"));
+    alice.get("/auth/me").await.expect(200);
+    succeeds(&platform, &["make-admin", "bob"]);
     assert_eq!(
-        succeeds(&platform, &["close-account", "alice"])["closed"],
+        succeeds(&platform, &["close-account", "alice"])["disabled"],
         true
     );
     assert_eq!(alice.get("/auth/me").await.status, 401);
@@ -121,7 +128,7 @@ async fn accounts_are_made_administrators_closed_and_opened() {
         401
     );
     assert_eq!(
-        succeeds(&platform, &["open-account", "alice"])["closed"],
+        succeeds(&platform, &["open-account", "alice"])["disabled"],
         false
     );
     login(&platform, "alice", "correct horse alice")

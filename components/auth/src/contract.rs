@@ -1,5 +1,8 @@
 //! What each route promises, beside its row in the table: for the API's document and for tests.
 
+mod guarding;
+mod managing;
+
 use nokube_api::auth::{JsonWebKeySet, SetupState, SignedIn, Tokens, User, UserNames, Verified};
 use nokube_api::health::Health;
 use nokube_api::requests::auth::{LoginRequest, RefreshRequest, RegisterRequest, UpdateMeRequest};
@@ -89,8 +92,8 @@ pub(crate) fn contract() -> Contract {
                 .query("ids", Kind::Any, "Ids, separated by commas.")
                 .answer::<UserNames>(200),
         )
-        .and(crate::guarding::contract())
-        .and(crate::managing::contract())
+        .and(guarding::contract())
+        .and(managing::contract())
 }
 
 #[test]

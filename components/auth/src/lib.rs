@@ -10,13 +10,10 @@ mod common;
 #[cfg(test)]
 mod contract;
 mod error;
-#[cfg(test)]
-mod guarding;
 mod handlers;
 mod hashing;
 mod limits;
-#[cfg(test)]
-mod managing;
+mod machine;
 mod password;
 mod second_factor;
 mod store;
@@ -27,6 +24,7 @@ mod totp;
 #[cfg(test)]
 mod tests;
 
+pub use machine::MACHINE;
 use nokube_guest::{Component, Route};
 
 /// The component.
@@ -87,22 +85,6 @@ static ROUTES: &[Route] = nokube_guest::routes! {
         GET "/internal/setup" => handlers::internal::get_setup_state;
         GET "/internal/users" => handlers::internal::list_user_names;
     }
-};
-
-/// What `nokube admin` does on the machine itself, in a program of its own: it reads the database's file,
-/// so it may do everything already, and asks this code to do it right. The component that is served has
-/// none of these routes.
-pub static MACHINE: Component = Component {
-    name: "auth",
-    routes: nokube_guest::routes! {
-        system {
-            POST "/machine/reset-password" => handlers::machine::reset_password;
-            POST "/machine/make-admin" => handlers::machine::make_admin;
-            POST "/machine/close-account" => handlers::machine::close_account;
-            POST "/machine/open-account" => handlers::machine::open_account;
-            POST "/machine/invitations" => handlers::machine::invite;
-        }
-    },
 };
 
 #[cfg(target_family = "wasm")]

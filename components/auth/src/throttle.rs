@@ -157,7 +157,8 @@ impl Throttle {
     /// Takes an attempt back: the secret was not looked at.
     pub(crate) async fn withdraw(&self, cx: &Ctx, db: &Db) -> Result<(), AuthError> {
         db.transaction(async |tx| {
-            Ok::<_, AuthError>(throttle_give_back(tx, &self.bucket, cx.clock()).await?)
+            throttle_give_back(tx, &self.bucket, cx.clock()).await?;
+            Ok(())
         })
         .await
     }

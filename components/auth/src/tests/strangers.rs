@@ -95,7 +95,7 @@ fn what_is_the_platforms_is_for_administrators_only() {
         if route.access == Access::Admin {
             let answer = app
                 .request(route.method.clone(), route.path)
-                .bearer(super::access(&user))
+                .bearer(access(&user))
                 .send();
             assert_eq!(answer.status, 403, "{}", route.operation);
         }
