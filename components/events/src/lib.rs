@@ -3,6 +3,8 @@
 //!
 //! Its tables are in the database `platform`; every query names the owner.
 
+#[cfg(test)]
+mod contract;
 mod error;
 mod handlers;
 mod limits;

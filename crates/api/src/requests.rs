@@ -7,4 +7,5 @@
 pub mod auth;
 pub mod builds;
 pub mod deploy;
+pub mod events;
 pub mod projects;

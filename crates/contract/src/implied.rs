@@ -27,6 +27,9 @@ pub(crate) fn problems_of(
         Access::Admin => slugs.extend(["unauthenticated", "forbidden"]),
         _ => slugs.push("unauthenticated"),
     }
+    if route.is_scoped {
+        slugs.push("scope-missing");
+    }
     if route.path.contains(':') {
         slugs.push("not-found");
     }

@@ -63,6 +63,8 @@ pub struct Route {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// Whether an access token of an API token needs a scope for it.
+    pub is_scoped: bool,
     /// The handler's name.
     pub operation_id: &'static str,
 }

@@ -257,6 +257,19 @@ impl Operation {
         operation
     }
 
+    /// Text of this type, with its `ETag`.
+    #[must_use]
+    pub fn text(mut self, status: u16, media_type: &'static str) -> Self {
+        self.answers.push(Answer {
+            status,
+            description: "",
+            content: vec![(media_type, None)],
+            etag: true,
+            location: false,
+        });
+        self
+    }
+
     /// No body.
     #[must_use]
     pub fn no_content(mut self) -> Self {

@@ -10,7 +10,7 @@ use nokube_guest::testing::{TestAnswer, TestApp};
 use serde_json::{Value, json};
 
 fn app() -> TestApp {
-    let app = TestApp::new(&crate::COMPONENT);
+    let app = TestApp::new(&crate::COMPONENT).described_by(&crate::contract::contract());
     app.set("platform_url", "https://nokube.example/");
     app
 }

@@ -88,3 +88,8 @@ fn an_id_that_can_not_be_one_is_404() {
         assert_eq!(answer.status, 404, "{id}");
     }
 }
+
+#[test]
+fn scoped_tokens_reach_only_what_they_are_for() {
+    assert!(nokube_guest::testing::check_scopes(&COMPONENT, "events") > 0);
+}

@@ -260,6 +260,7 @@ fn row(route: &'static crate::Route) -> Route {
             Access::Webhook => nokube_contract::Access::Webhook,
             Access::System => nokube_contract::Access::System,
         },
+        is_scoped: matches!(route.access, Access::User | Access::Admin) && !route.any_scope,
         operation_id: route.operation_id(),
     }
 }
