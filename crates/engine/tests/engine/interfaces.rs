@@ -89,21 +89,3 @@ async fn databases_and_stores_are_the_granted_ones_and_outlive_instances() {
     }
     assert!(!served.stage.dir.path().join("b.db").exists());
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_guest_has_no_sockets_of_its_own() {
-    let metadata = json!({ "allowed_outbound_hosts": ["*://*:*"] });
-    let mut stage = Stage::of("sockets", &[("probe", json!("/..."))], &metadata);
-    // Even one that may call this machine over HTTP.
-    stage.config.egress.private_addresses = true;
-    let served = stage.serve().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let seen = served.get(&format!("/sockets?{address}")).await.json();
-    let expected = json!({ "connect": false, "datagram": false, "listen": false, "name": false });
-    assert_eq!(seen, expected);
-    let none = tokio::time::timeout(std::time::Duration::from_millis(50), listener.accept()).await;
-    assert!(none.is_err(), "nobody connected");
-}

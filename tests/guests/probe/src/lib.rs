@@ -92,7 +92,6 @@ async fn act(path: &str, query: &str) -> anyhow::Result<String> {
         "/sqlite" => sqlite(query),
         "/key-value" => key_value(query),
         "/fetch" => fetch(query).await,
-        "/sockets" => Ok(sockets(query)),
         other => anyhow::bail!("no such path: {other}"),
     }
 }
@@ -230,19 +229,6 @@ fn key_value(label: &str) -> anyhow::Result<String> {
         + 1;
     store.set("visits", count.to_string().as_bytes())?;
     Ok(count.to_string())
-}
-
-/// What comes of sockets that are not HTTP: a connection to `address`, a datagram to it, listening, looking a name up.
-fn sockets(address: &str) -> String {
-    use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
-    let datagram = || UdpSocket::bind("0.0.0.0:0")?.send_to(b"x", address);
-    json!({
-        "connect": TcpStream::connect(address).is_ok(),
-        "datagram": datagram().is_ok(),
-        "listen": TcpListener::bind("127.0.0.1:0").is_ok(),
-        "name": ("localhost", 80).to_socket_addrs().is_ok(),
-    })
-    .to_string()
 }
 
 async fn fetch(url: &str) -> anyhow::Result<String> {
