@@ -32,6 +32,7 @@ pub const POINTS: &[&str] = &[
     "layout.index_written",
     "sqlite.before_statement",
     "sqlite.after_statement",
+    "sqlite.before_flush",
 ];
 
 /// Variable that names the point to die at: `<name>`, or `<name>#<n>` for the n-th time it is met (from 1).

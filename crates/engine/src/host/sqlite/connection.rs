@@ -12,6 +12,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Batch, ErrorCode, OpenFlags, Statement, ToSql};
 use thiserror::Error;
 
+use super::flush::Flusher;
 use super::functions;
 use super::heap::{self, Heap};
 use super::kind::is_vacuum;
@@ -160,6 +161,17 @@ impl RawConnection {
             policy::authorize(&context, &watched)
         }));
         Ok(Self { inner, watch, heap })
+    }
+
+    /// From here on `flusher` gets to the disk what is committed, and nothing is committed when it can't.
+    pub(super) fn flushed_by(self, flusher: Arc<Flusher>) -> Self {
+        let watched = Arc::clone(&self.watch);
+        self.inner.commit_hook(Some(move || {
+            watched.commits();
+            // True rolls back.
+            flusher.is_broken()
+        }));
+        self
     }
 
     pub(super) fn watch(&self) -> &Arc<Watch> {
@@ -475,10 +487,15 @@ fn set_pragmas(connection: &rusqlite::Connection, limits: &Limits) -> Result<(),
 
 /// The settings of a connection that a guest may change for itself.
 ///
-/// `synchronous = FULL` is SQLite's default and what Spin has: an acknowledged commit survives the loss of power, at
-/// the price of one flush per commit in write-ahead mode.
+/// An acknowledged commit survives the loss of power, as it does with `synchronous = FULL`, SQLite's default and what
+/// Spin has. In write-ahead mode [`super::flush`] sees to that, for many commits at once.
 fn restore_settings(connection: &rusqlite::Connection) -> Result<(), rusqlite::Error> {
-    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    connection.execute_batch(if mode.eq_ignore_ascii_case("wal") {
+        "PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL;"
+    } else {
+        "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;"
+    })
 }
 
 /// A parameter, bound without a copy.

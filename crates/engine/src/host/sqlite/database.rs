@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::Allowance;
 use super::connection::{Failure, RawConnection};
+use super::flush::Flusher;
 use super::limits::Limits;
 use crate::threads::Share;
 
@@ -23,6 +24,8 @@ pub struct Database {
     /// Whose turn it is to write. SQLite lets one connection write at a time and makes the others poll; standing in
     /// line here is faster and fair. Not what keeps the data whole: that is SQLite's own lock.
     writer: Arc<Semaphore>,
+    /// Who gets what was committed to the disk.
+    pub(super) flusher: Arc<Flusher>,
 }
 
 /// Open connections that nobody uses.
@@ -40,8 +43,10 @@ impl Database {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, limits: Limits, allowance: Allowance) -> Self {
         let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
+        let path = path.into();
         Self {
-            path: path.into(),
+            flusher: Arc::new(Flusher::of(&path)),
+            path,
             limits,
             allowance,
             idle: Mutex::default(),
@@ -102,6 +107,7 @@ impl Database {
                 std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
             }
             RawConnection::open(&database.path, &database.limits, database.allowance.heap)
+                .map(|connection| connection.flushed_by(Arc::clone(&database.flusher)))
                 .map_err(|error| error.to_string())
         });
         match opened.await {

@@ -10,6 +10,7 @@
 
 mod connection;
 mod database;
+mod flush;
 mod functions;
 mod heap;
 mod host;

@@ -156,6 +156,10 @@ fn pragma(name: &str, value: Option<&str>, watch: &Watch) -> Authorization {
         return Authorization::Allow;
     }
     if name == "journal_mode" {
+        if value.is_some() {
+            // How commits get to the disk depends on it.
+            watch.note(Stain::Settings);
+        }
         let allowed = value.is_none_or(|value| {
             JOURNAL_MODES
                 .iter()

@@ -194,22 +194,47 @@ impl Connection {
         let database = Arc::clone(&self.database);
         let watch = Arc::clone(lease.connection().watch());
         let mut running = pin!(self.database.threads().run(move || {
+            let mut lease = lease;
             let connection = lease.connection();
             if writes && database.log_is_full() {
                 connection.empty_log();
                 if database.log_is_full() {
-                    return (lease, Ran::Done(Err(Failure::Full)));
+                    return (lease, Ran::Done(Err(Failure::Full)), None);
                 }
             }
             let (sql, parameters) = &*statement;
             let ran = connection.execute(sql, parameters, database.limits(), only_reading);
-            (lease, ran)
+            if !connection.watch().take_committed() || matches!(ran, Ran::Locked(_)) {
+                return (lease, ran, None);
+            }
+            if !connection.in_transaction() {
+                // Others may write while this is flushed.
+                lease.turn = None;
+            }
+            let flushed = database.flusher.commit(database.threads());
+            (lease, ran, Some(flushed))
         }));
         // Declared last and so dropped first: `running` may give the connection back to somebody else.
         let given_up = CancelOnDrop(Some(watch));
         let done = running.as_mut().await;
         given_up.disarm();
-        done.map_err(|error| Failure::Statement(error.to_string()))
+        let (lease, ran, flushed) = done.map_err(|error| Failure::Statement(error.to_string()))?;
+        let Some(flushed) = flushed else {
+            return Ok((lease, ran));
+        };
+        let ran = match flushed.wait().await {
+            Ok(()) => ran,
+            // What others can read is perhaps not on the disk: never acknowledged, as after a crash in between.
+            Err(reason) => {
+                tracing::error!(
+                    database = %self.database.path().display(),
+                    reason = &reason as &dyn std::error::Error,
+                    "a commit did not get to the disk"
+                );
+                Ran::Done(Err(Failure::Statement(format!("disk I/O error: {reason}"))))
+            }
+        };
+        Ok((lease, ran))
     }
 
     /// The row id of the last INSERT on this connection, 0 before the first.

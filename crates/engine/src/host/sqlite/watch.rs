@@ -13,6 +13,7 @@ pub(super) struct Watch {
     vacuuming: AtomicBool,
     /// The statement is ours, not the guest's.
     ours: AtomicBool,
+    committed: AtomicBool,
     stain: AtomicU8,
 }
 
@@ -35,6 +36,7 @@ impl Watch {
             cancelled: AtomicBool::new(false),
             vacuuming: AtomicBool::new(false),
             ours: AtomicBool::new(false),
+            committed: AtomicBool::new(false),
             stain: AtomicU8::new(0),
         }
     }
@@ -81,6 +83,16 @@ impl Watch {
 
     pub(super) fn is_ours(&self) -> bool {
         self.ours.load(Relaxed)
+    }
+
+    /// A transaction that wrote is being committed.
+    pub(super) fn commits(&self) {
+        self.committed.store(true, Relaxed);
+    }
+
+    /// Whether one was since the last call.
+    pub(super) fn take_committed(&self) -> bool {
+        self.committed.swap(false, Relaxed)
     }
 
     pub(super) fn note(&self, stain: Stain) {

@@ -1,6 +1,7 @@
 //! What a guest can and can't do with a database.
 
 mod costs;
+mod durability;
 mod limits;
 mod policy;
 mod statements;

@@ -1,0 +1,149 @@
+//! What is acknowledged is on the disk.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::super::flush::{Flusher, Unflushed};
+use super::*;
+
+const WRITERS: i64 = 8;
+const WRITES_EACH: i64 = 12;
+
+/// What would be left after a loss of power: the files as they were when the last flush that ended began.
+#[derive(Default)]
+struct Disk {
+    files: Mutex<Vec<(&'static str, Vec<u8>)>>,
+    flushes: AtomicUsize,
+}
+
+impl Disk {
+    fn flush(&self, database: &Path) {
+        let files = ["app.db", "app.db-wal"].map(|name| {
+            let content = std::fs::read(database.with_file_name(name)).unwrap();
+            (name, content)
+        });
+        *self.files.lock().unwrap() = files.into();
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The rows that are found after it.
+    fn rows(&self) -> Vec<i64> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in &*self.files.lock().unwrap() {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        let database = rusqlite::Connection::open(folder.path().join("app.db")).unwrap();
+        let mut rows = database.prepare("SELECT x FROM t").unwrap();
+        let rows = rows.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+}
+
+fn flushed_by(flush: impl Fn(&Path) -> Result<(), Unflushed> + Send + Sync + 'static) -> Fixture {
+    let mut fixture = fixture(limits());
+    let database = Arc::get_mut(&mut fixture.database).unwrap();
+    let path = database.path().to_owned();
+    database.flusher = Arc::new(Flusher::new(move || flush(&path)));
+    fixture
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_acknowledged_is_there_after_a_loss_of_power() {
+    let disk = Arc::new(Disk::default());
+    let to = Arc::clone(&disk);
+    let fixture = flushed_by(move |path| {
+        to.flush(path);
+        Ok(())
+    });
+    run(&fixture.connect(), "CREATE TABLE t (x)").await.unwrap();
+    let before = disk.flushes.load(Ordering::Relaxed);
+    let writers = (0..WRITERS).map(|writer| {
+        let (connection, disk) = (fixture.connect(), Arc::clone(&disk));
+        tokio::spawn(async move {
+            for write in 0..WRITES_EACH {
+                let row = writer * WRITES_EACH + write;
+                let insert = format!("INSERT INTO t VALUES ({row})");
+                if write % 2 == 0 {
+                    run(&connection, &insert).await.unwrap();
+                } else {
+                    for sql in ["BEGIN IMMEDIATE", &insert, "COMMIT"] {
+                        run(&connection, sql).await.unwrap();
+                    }
+                }
+                assert!(disk.rows().contains(&row), "{row} was acknowledged");
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    assert_eq!(disk.rows().len() as i64, WRITERS * WRITES_EACH);
+    let flushes = disk.flushes.load(Ordering::Relaxed) - before;
+    assert!(flushes as i64 <= WRITERS * WRITES_EACH, "{flushes} flushes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_reads_or_is_rolled_back_is_not_flushed() {
+    let disk = Arc::new(Disk::default());
+    let to = Arc::clone(&disk);
+    let fixture = flushed_by(move |path| {
+        to.flush(path);
+        Ok(())
+    });
+    let connection = fixture.connect();
+    run(&connection, "CREATE TABLE t (x)").await.unwrap();
+    let before = disk.flushes.load(Ordering::Relaxed);
+    for sql in [
+        "SELECT * FROM t",
+        "BEGIN IMMEDIATE",
+        "INSERT INTO t VALUES (1)",
+        "SELECT * FROM t",
+        "ROLLBACK",
+        "BEGIN",
+        "SELECT * FROM t",
+        "COMMIT",
+    ] {
+        run(&connection, sql).await.unwrap();
+    }
+    assert_eq!(disk.flushes.load(Ordering::Relaxed), before);
+    assert!(disk.rows().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_disk_refuses_nothing_is_changed_any_more() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&refuses);
+    let fixture = flushed_by(move |_| {
+        if asked.load(Ordering::Relaxed) {
+            let error = std::io::Error::other("for a test");
+            return Err(Unflushed::Broken(Arc::new(error)));
+        }
+        Ok(())
+    });
+    let connection = fixture.connect();
+    run(&connection, "CREATE TABLE t (x)").await.unwrap();
+    run(&connection, "INSERT INTO t VALUES (1)").await.unwrap();
+    refuses.store(true, Ordering::Relaxed);
+    let insert = "INSERT INTO t VALUES (2)";
+    assert!(
+        refusal(&connection, insert)
+            .await
+            .contains("disk I/O error")
+    );
+    let seen = number(&connection, "SELECT count(*) FROM t").await;
+    refuses.store(false, Ordering::Relaxed);
+    for sql in [insert, "BEGIN IMMEDIATE"] {
+        let _ = run(&connection, sql).await;
+    }
+    run(&connection, insert).await.unwrap();
+    assert!(
+        refusal(&connection, "COMMIT")
+            .await
+            .contains("disk I/O error")
+    );
+    let now = number(&connection, "SELECT count(*) FROM t").await;
+    assert_eq!(now, seen, "later changes are rolled back");
+    let next = fixture.connect();
+    assert!(refusal(&next, insert).await.contains("disk I/O error"));
+}
