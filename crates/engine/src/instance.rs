@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,13 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Insta
 /// How long an instance may wait for a slot of the engine before its request is turned away.
 const SLOT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A linear memory never shrinks: an instance that grew by more than this since it was made (a password's hash takes
+/// 19 MiB) does not rest for longer than [`GROWN_IDLE`]. A new one costs a fraction of a millisecond.
+const MOST_GROWTH_KEPT_BYTES: usize = 8 << 20;
+
+/// Long enough to serve one request after another with the memory there is.
+const GROWN_IDLE: Duration = Duration::from_secs(1);
+
 /// No slot of the engine became free in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the engine has no free instance")]
@@ -130,14 +138,8 @@ impl HandlerState for Starter {
         };
         let pipes = [pipe(Stream::Stdout), pipe(Stream::Stderr)];
         let state = component.instance_state(&pipes, at_once, slot)?;
-        let shift = Arc::new(Shift {
-            component: Arc::clone(component),
-            running,
-            turn: Arc::clone(&state.meter.turn),
-            pipes,
-            returns_at_the_end,
-            at_once,
-        });
+        let turn = Arc::clone(&state.meter.turn);
+        let memory = state.bounds.memory_seen();
         let mut store = Store::new(component.engine.wasmtime(), state);
         bound_store(&mut store, &component.limits.host);
         store.limiter(|state| &mut state.bounds);
@@ -154,6 +156,16 @@ impl HandlerState for Starter {
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(wasmtime::Error::new(SlowStart(limit))),
         };
+        let shift = Arc::new(Shift {
+            component: Arc::clone(component),
+            running,
+            turn,
+            pipes,
+            memory_at_start: memory.load(Ordering::Relaxed),
+            memory,
+            returns_at_the_end,
+            at_once,
+        });
         Ok(Instance {
             store,
             proxy,
@@ -241,6 +253,9 @@ struct Shift {
     running: Arc<Running>,
     turn: Arc<Turn>,
     pipes: [GuestPipe; 2],
+    /// Bytes of its linear memories, when it was made and now.
+    memory_at_start: usize,
+    memory: Arc<AtomicUsize>,
     /// A guest of WASI 0.2 does nothing any more when its function has returned. One of 0.3 may send a body then.
     returns_at_the_end: bool,
     at_once: usize,
@@ -269,6 +284,17 @@ impl Shift {
             pipe.finish_line();
         }
         change(&self.running)
+    }
+
+    /// How long it may wait for another request.
+    fn idle(&self) -> Duration {
+        let idle = self.component.idle;
+        let now = self.memory.load(Ordering::Relaxed);
+        if now.saturating_sub(self.memory_at_start) > MOST_GROWTH_KEPT_BYTES {
+            idle.min(GROWN_IDLE)
+        } else {
+            idle
+        }
     }
 
     /// Whether a request has been running for so long that others had better not share its end.
@@ -324,7 +350,7 @@ impl WorkerExpiration for Expiration {
                 if this.closed.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                start.checked_add(component.idle)
+                start.checked_add(this.shift.idle())
             }
         };
         let Some(deadline) = deadline else {

@@ -4,7 +4,7 @@
 //! has used its burst it also needs one of the engine's heavy slots to go on, of which there is one fewer than
 //! cores. So any number of looping guests leaves a core for requests that need a moment only.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -128,6 +128,8 @@ impl Meter {
 pub(crate) struct Bounds {
     memory_limit: usize,
     memory_used: usize,
+    /// The same, for others to look at.
+    memory_seen: Arc<AtomicUsize>,
     /// Where its memory is taken from, and given back to when the instance is gone.
     pot: Arc<Pot>,
     /// The last growth that was allowed, which may fail all the same.
@@ -145,10 +147,16 @@ impl Bounds {
         Self {
             memory_limit,
             memory_used: 0,
+            memory_seen: Arc::default(),
             pot,
             growing: 0,
             refused: None,
         }
+    }
+
+    /// Bytes of all its memories, from now on.
+    pub(crate) fn memory_seen(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.memory_seen)
     }
 
     /// Whether it was refused what it may have, because others have it.
@@ -183,6 +191,7 @@ impl wasmtime::ResourceLimiter for Bounds {
             return Ok(false);
         }
         self.memory_used = after;
+        self.memory_seen.store(after, Ordering::Relaxed);
         self.growing = more;
         Ok(true)
     }

@@ -154,3 +154,22 @@ async fn an_instance_is_reused_whatever_its_answers_look_like() {
         "instances were dropped: none served more than {served_by_it}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_whose_memory_grew_serves_on_but_does_not_rest_for_long() {
+    let mut stage = Stage::new("grown");
+    stage.config.reuse = Reuse {
+        max_requests_per_instance: 1_000,
+        idle_ms: 3_600_000,
+    };
+    let served = stage.serve().await;
+    assert_eq!(served.get("/grow?20").await.body, "20");
+    assert_eq!(served.get("/served").await.body, "2", "the same one");
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        if served.get("/served").await.body == "1" {
+            return;
+        }
+    }
+    panic!("it keeps its memory");
+}
