@@ -13,6 +13,7 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::Engine;
 use crate::config::Limits;
 use crate::engine::{MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE};
+use crate::folders;
 use crate::gate::Gate;
 use crate::host::outbound_http::OutboundHttp;
 use crate::host::{Grants, key_value, sqlite};
@@ -58,6 +59,8 @@ pub(crate) struct Opened {
     pub(crate) proxy: ProxyPre<InstanceState>,
     /// How many of the engine's places one instance takes.
     pub(crate) slots: u32,
+    /// Its files are read on the thread that runs it.
+    pub(crate) reads_here: bool,
 }
 
 impl Component {
@@ -145,7 +148,12 @@ impl ComponentShared {
                 .map(ProxyPre::P2)
                 .map_err(|_| vec![ModuleError::NotHttp])?,
         };
-        Ok(Opened { proxy, slots })
+        let files = self.files.as_deref();
+        Ok(Opened {
+            proxy,
+            slots,
+            reads_here: files.is_none_or(folders::are_short),
+        })
     }
 }
 

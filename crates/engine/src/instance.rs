@@ -218,6 +218,7 @@ impl ComponentShared {
     ) -> wasmtime::Result<InstanceState> {
         let limits = &self.limits.host;
         let mut wasi = WasiCtxBuilder::new();
+        wasi.allow_blocking_current_thread(self.pre.get().is_some_and(|opened| opened.reads_here));
         wasi.stdout(stdout.clone())
             .stderr(stderr.clone())
             .envs(&self.environment)

@@ -21,6 +21,7 @@ mod component;
 pub mod config;
 mod engine;
 mod failure;
+mod folders;
 mod gate;
 mod holding;
 pub mod host;
