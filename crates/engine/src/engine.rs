@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
-use wasmtime::{Config, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, PoolingAllocationConfig};
 
 use crate::config::AppConfig;
 use crate::instance::InstanceState;
@@ -175,7 +175,12 @@ fn config(options: &EngineOptions) -> Config {
         .linear_memory_keep_resident(usize::try_from(options.keep_resident_bytes).unwrap_or(0))
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(32 << 10)
-        .max_unused_warm_slots(options.warm_slots);
+        .max_unused_warm_slots(options.warm_slots)
+        .pagemap_scan(if options.scan_pages {
+            Enabled::Auto
+        } else {
+            Enabled::No
+        });
     config.allocation_strategy(pool);
     config
 }

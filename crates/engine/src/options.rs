@@ -21,6 +21,9 @@ pub struct EngineOptions {
     pub keep_resident_bytes: u64,
     /// Slots that stay warm after use.
     pub warm_slots: u32,
+    /// Ask the kernel which pages of a slot were written (`PAGEMAP_SCAN`, Linux 6.7 and later) and wipe only those.
+    /// Needs `/proc/self/pagemap`; without it all of `keep_resident_bytes` is wiped.
+    pub scan_pages: bool,
     /// Milliseconds between epochs: a computing guest makes way for others this often, and its CPU time
     /// is counted in this unit.
     pub tick_ms: u64,
@@ -59,6 +62,7 @@ impl Default for EngineOptions {
             total_memory_bytes: memory_of_machine() / 2,
             keep_resident_bytes: 256 << 10,
             warm_slots: 16,
+            scan_pages: true,
             tick_ms: 5,
             heavy_slots: cores.saturating_sub(1).max(1),
             burst_ms: 50,

@@ -244,26 +244,35 @@ pub(crate) fn add_spin_headers(
 ) {
     let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
     let full_url = format!("{}://{host}{path_and_query}", client.scheme());
-    let mut put = |name: &str, value: &str| {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+    let mut put = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
     };
-    put("spin-path-info", facts.path_info);
-    put("spin-full-url", &full_url);
-    put("spin-matched-route", facts.matched_route);
-    put("spin-base-path", "/");
-    put("spin-raw-component-route", facts.raw_route);
-    put("spin-component-route", facts.component_route);
-    put("spin-client-addr", &client.addr.to_string());
+    put(HeaderName::from_static("spin-path-info"), facts.path_info);
+    put(HeaderName::from_static("spin-full-url"), &full_url);
+    put(
+        HeaderName::from_static("spin-matched-route"),
+        facts.matched_route,
+    );
+    put(HeaderName::from_static("spin-base-path"), "/");
+    put(
+        HeaderName::from_static("spin-raw-component-route"),
+        facts.raw_route,
+    );
+    put(
+        HeaderName::from_static("spin-component-route"),
+        facts.component_route,
+    );
+    put(
+        HeaderName::from_static("spin-client-addr"),
+        &client.addr.to_string(),
+    );
     for (name, value) in facts.named {
-        put(
-            &format!(
-                "spin-path-match-{}",
-                name.to_ascii_lowercase().replace('_', "-")
-            ),
-            value,
-        );
+        let name = name.to_ascii_lowercase().replace('_', "-");
+        if let Ok(name) = format!("spin-path-match-{name}").parse() {
+            put(name, value);
+        }
     }
 }
 
