@@ -38,7 +38,7 @@ pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::R
         ("0.3", nokube_tests::guests::world("wasi03_hello")),
     ];
     let mut modes = vec![mode("native", server::native().await?, None)];
-    for (version, wasm) in &guests {
+    for &(version, ref wasm) in &guests {
         let modules = folder.path().join(version);
         std::fs::create_dir(&modules)?;
         server::compile(wasm, &modules, "hello")?;

@@ -86,7 +86,7 @@ async fn calls(
         (
             "a static site, fresh instances".to_owned(),
             server::get(site, "/"),
-            &[1, 16],
+            &[1, 16][..],
             millis,
             options.rounds,
         ),
@@ -94,7 +94,7 @@ async fn calls(
         (
             "login (Argon2id, 19 MiB, t=2)".to_owned(),
             login,
-            &[1],
+            &[1][..],
             millis.min(2000),
             1,
         ),

@@ -38,6 +38,7 @@ pub(crate) struct Apps {
     pub(crate) count: usize,
     /// Requests per instance.
     pub(crate) reuse: u32,
+    pub(crate) engine: EngineOptions,
     /// For databases and logs.
     pub(crate) folder: PathBuf,
 }
@@ -48,6 +49,15 @@ pub(crate) struct Server {
     pub(crate) pid: u32,
     _child: Child,
     _folder: Option<TempDir>,
+}
+
+/// The sizes of the engines that are measured: those of tenants' process, or what `NOKUBE_BENCH_ENGINE` says in JSON,
+/// for tuning.
+fn engine_options() -> anyhow::Result<EngineOptions> {
+    match std::env::var("NOKUBE_BENCH_ENGINE") {
+        Ok(json) => Ok(serde_json::from_str(&json)?),
+        Err(_) => Ok(EngineOptions::tenants()),
+    }
 }
 
 /// The host name of one of the applications.
@@ -73,6 +83,7 @@ pub(crate) async fn apps(
         modules: modules.to_owned(),
         count,
         reuse,
+        engine: engine_options()?,
         folder: folder.path().to_owned(),
     };
     start(&What::Apps(apps), Some(folder)).await
@@ -100,7 +111,7 @@ pub(crate) async fn wasmtime(
     component: &Path,
     reuse: u32,
 ) -> anyhow::Result<Server> {
-    let engine = EngineOptions::tenants();
+    let engine = engine_options()?;
     let count = engine.max_instances;
     let pool = [
         ("pooling-allocator", "y".to_owned()),
@@ -124,12 +135,18 @@ pub(crate) async fn wasmtime(
             "pooling-max-unused-warm-slots",
             engine.warm_slots.to_string(),
         ),
+        (
+            "pooling-pagemap-scan",
+            if engine.scan_pages { "auto" } else { "no" }.to_owned(),
+        ),
     ]
     .map(|(name, value)| format!("{name}={value}"))
     .join(",");
     let mut child = Command::new(program)
-        .args(["serve", "--addr", "127.0.0.1:0", "-O", &pool])
+        .args(["serve", "--addr", "127.0.0.1:0", "-S", "cli", "-O", &pool])
         .arg(format!("--max-instance-reuse-count={reuse}"))
+        // As the engine does with an application that does not ask for more.
+        .arg("--max-instance-concurrent-reuse-count=1")
         .arg(component)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -190,7 +207,7 @@ async fn serve(what: What) -> anyhow::Result<()> {
             server::serve(listener, Arc::new(native), options, shutdown).await;
         }
         What::Apps(apps) => {
-            let engine = Engine::new(EngineOptions::tenants())?;
+            let engine = Engine::new(apps.engine.clone())?;
             let registry = Registry::new();
             for number in 0..apps.count {
                 registry.put(engine.load(config(&apps, number)?).await?);

@@ -46,22 +46,19 @@ impl Report {
             "server CPU µs",
             "generator CPU µs",
         ];
-        self.section(title, columns.iter().chain(more))
+        let all = columns.iter().chain(more);
+        self.section(title, all.map(|column| (*column).to_owned()))
     }
 
     /// Begins a table of single figures.
     pub(crate) fn figures(&mut self, title: &str) -> &mut Section {
-        self.section(title, ["figures"].iter())
+        self.section(title, ["figures".to_owned()].into_iter())
     }
 
-    fn section<'a>(
-        &mut self,
-        title: &str,
-        columns: impl Iterator<Item = &'a &'a str>,
-    ) -> &mut Section {
+    fn section(&mut self, title: &str, columns: impl Iterator<Item = String>) -> &mut Section {
         self.sections.push(Section {
             title: title.to_owned(),
-            columns: columns.map(|column| (*column).to_owned()).collect(),
+            columns: columns.collect(),
             rows: Vec::new(),
         });
         self.sections.last_mut().expect("one was just added")

@@ -14,20 +14,19 @@ pub(crate) fn run(layout: &Layout, arguments: &[String]) -> anyhow::Result<()> {
     build::guests(layout, &toolchain)?;
     build::native(layout)?;
     let wasmtime = peers::wasmtime(layout);
+    // Selected as for tests, so that nothing is compiled for this alone.
+    let mut building = process::cargo(&layout.root);
+    building.args(["build", "--quiet", "--locked", "--release"]);
+    build::select_natives(&mut building);
+    process::run(building.args(["--bin", "nokube-bench"]))?;
     step("measuring");
-    let mut command = process::cargo(&layout.root);
-    command.args([
-        "run",
-        "--quiet",
-        "--locked",
-        "--release",
-        "--package",
-        "nokube-bench",
-    ]);
+    let mut command = process::command(layout.program("nokube-bench"));
+    command.current_dir(&layout.root);
     tell_where_things_are(layout, &toolchain, &mut command)?;
-    if let Some(wasmtime) = wasmtime {
-        command.env("NOKUBE_WASMTIME", wasmtime);
-    }
-    command.arg("--").args(arguments);
+    match wasmtime {
+        Some(wasmtime) => command.env(peers::VARIABLE, wasmtime),
+        None => command.env_remove(peers::VARIABLE),
+    };
+    command.args(arguments);
     process::run(&mut command)
 }

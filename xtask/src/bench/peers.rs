@@ -12,8 +12,14 @@ use crate::{machine, process};
 const FEATURES: &str =
     "run,serve,cranelift,parallel-compilation,pooling-allocator,component-model-async";
 
-/// The `wasmtime` program, built at the first call; nothing when it can't be had.
+/// Names a `wasmtime` to use as it is; empty for none.
+pub(super) const VARIABLE: &str = "NOKUBE_WASMTIME";
+
+/// The `wasmtime` program, built at the first call; nothing when it can't be had or is not wanted.
 pub(super) fn wasmtime(layout: &Layout) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(VARIABLE) {
+        return (!named.is_empty()).then(|| named.into());
+    }
     match find_or_build(layout) {
         Ok(program) => Some(program),
         Err(reason) => {
