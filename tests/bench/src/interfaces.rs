@@ -1,6 +1,11 @@
 //! What a request costs that does something: a row read, a row inserted (acknowledged when it is on the disk), a call
 //! to another component.
 
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use crate::Options;
 use crate::load::{Contestant, in_turn};
 use crate::server::{self, Server};
@@ -64,6 +69,7 @@ pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::R
         ),
     ];
     let millis = u64::try_from(options.duration().as_millis()).unwrap_or(u64::MAX);
+    flushes(report, folder.path(), options.duration())?;
     let table = report.loads("Interfaces", &[]);
     for (what, requests) in &asked {
         let contestants: Vec<Contestant> = servers
@@ -82,5 +88,30 @@ pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::R
             }
         }
     }
+    Ok(())
+}
+
+/// How fast the disk is that the databases are on: what flushes each commit by itself makes no more commits than that.
+fn flushes(report: &mut Report, folder: &Path, duration: Duration) -> anyhow::Result<()> {
+    let mut file = File::create(folder.join("flushed"))?;
+    let page = [7; 4 << 10];
+    file.write_all(&page)?;
+    file.sync_all()?;
+    let (began, mut millis) = (Instant::now(), Vec::new());
+    while began.elapsed() < duration {
+        file.rewind()?;
+        file.write_all(&page)?;
+        let flush = Instant::now();
+        file.sync_data()?;
+        millis.push(flush.elapsed().as_secs_f64() * 1000.0);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+    let rate = millis.len() as f64 / began.elapsed().as_secs_f64();
+    millis.sort_by(f64::total_cmp);
+    let median = millis.get(millis.len() / 2).copied().unwrap_or(f64::NAN);
+    report.figures("The disk").say(
+        "4 KiB written and flushed, one after another",
+        &[("rate", rate, "per second"), ("p50", median, "ms")],
+    );
     Ok(())
 }

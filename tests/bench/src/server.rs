@@ -258,7 +258,11 @@ fn config(apps: &Apps, number: usize) -> anyhow::Result<AppConfig> {
             ..Limits::default()
         },
         component_limits: BTreeMap::new(),
-        share: ShareLimits::default(),
+        // It is the engine that is measured.
+        share: ShareLimits {
+            instances: apps.engine.max_instances,
+            ..ShareLimits::default()
+        },
         egress: nokube_engine::Egress::default(),
         reuse: Reuse {
             max_requests_per_instance: apps.reuse,
