@@ -169,6 +169,7 @@ fn of_the_platform() -> Contract {
             Operation::new("Whether a source for a build is of use")
                 .path("id", Kind::Uuid)
                 .answer::<SourceAwaited>(200)
+                .needs_role()
                 .problem("no-source-awaited"),
         )
         .route(

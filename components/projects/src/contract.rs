@@ -42,7 +42,9 @@ pub(crate) fn contract() -> Contract {
                 .body::<UpdateProjectRequest>()
                 .resource::<Project>(200)
                 .if_match()
-                .needs_role(),
+                .needs_role()
+                .problem("slug-taken")
+                .problem("too-many-projects"),
         )
         .route(
             "delete_project",

@@ -39,8 +39,9 @@ fn parse(entry: &str) -> Option<PublicKey> {
         None => (entry, None),
         Some((key, until)) => (key, Some(until.parse().ok()?)),
     };
-    Some(PublicKey {
-        raw: URL_SAFE_NO_PAD.decode(key).ok()?,
+    let raw = URL_SAFE_NO_PAD.decode(key).ok()?;
+    (!raw.is_empty()).then_some(PublicKey {
+        raw,
         until_seconds: until,
     })
 }

@@ -106,7 +106,7 @@ pub(crate) async fn delete_me(mut cx: Ctx, caller: Caller) -> Result<Response, A
         Ok(())
     })
     .await?;
-    Ok(Response::no_content())
+    Ok(proven.standing.on_response(Response::no_content()))
 }
 
 /// Only `projects` knows who owns what.

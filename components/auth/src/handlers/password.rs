@@ -66,7 +66,7 @@ pub(crate) async fn change_password(mut cx: Ctx, caller: Caller) -> Result<Respo
         Ok(audit.write(&cx, tx).await?)
     })
     .await?;
-    Ok(Response::no_content())
+    Ok(proven.standing.on_response(Response::no_content()))
 }
 
 /// Checks the caller's own password. Few wrong ones at a time: a stolen access token is not a way to try passwords.

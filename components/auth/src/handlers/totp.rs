@@ -84,9 +84,10 @@ pub(crate) async fn confirm_totp(mut cx: Ctx, caller: Caller) -> Result<Response
     if !confirmed {
         return Err(AuthError::WrongSecondFactor(standing));
     }
-    Ok(Response::ok(&RecoveryCodes {
+    let answer = Response::ok(&RecoveryCodes {
         recovery_codes: codes,
-    }))
+    });
+    Ok(standing.on_response(answer))
 }
 
 /// `DELETE /auth/totp`: takes the password and a code, so that a stolen session is not enough.
@@ -119,7 +120,7 @@ pub(crate) async fn delete_totp(mut cx: Ctx, caller: Caller) -> Result<Response,
         })
         .await?;
     match removed {
-        true => Ok(Response::no_content()),
+        true => Ok(standing.on_response(Response::no_content())),
         false => Err(AuthError::WrongSecondFactor(standing)),
     }
 }
