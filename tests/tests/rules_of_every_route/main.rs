@@ -1,13 +1,16 @@
 //! The rules that docs/openapi.json tells of all routes, held against every one of them, over HTTP and the running
 //! platform. The routes come from the documents, which are made of the components' tables; a route without a fixture
-//! (`fixtures.rs`) fails, and so does an answer that the documents do not tell of.
+//! (`fixtures/`) fails, and so does an answer that the documents do not tell of.
 //!
 //! Every fault is collected and told at the end: one run says all that is wrong.
 
 mod exchange;
 mod fixtures;
+mod made_up;
 mod rules;
 mod scene;
+mod things;
+mod totp;
 
 use scene::Scene;
 
@@ -18,7 +21,7 @@ async fn every_route_keeps_the_rules_of_the_api() {
     assert!(operations.len() > 30, "the documents have the routes");
     for operation in &operations {
         let Some(fixture) = fixtures::fixture(&scene, &operation.id) else {
-            scene.fault(operation, "has no fixture (fixtures.rs)");
+            scene.fault(operation, "has no fixture (fixtures/)");
             continue;
         };
         if !fixture.is_reachable {

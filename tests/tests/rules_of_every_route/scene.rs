@@ -1,17 +1,16 @@
-//! The platform with people and things in it: ada owns a project with a build and a deployment, bob may look at it,
-//! eve is a stranger.
+//! The platform with people and things in it, what the documents tell of it, and the faults that were found.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use nokube_contract::{Document, Seen};
-use nokube_tests::api::Api;
 use nokube_tests::platform::{Platform, repository_root};
 use nokube_tests::repository::Repository;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::exchange::{Ask, Got};
+use super::things::Things;
 
 /// The one origin whose pages may call.
 pub(crate) const ORIGIN: &str = "https://console.example.com";
@@ -26,24 +25,24 @@ pub(crate) struct Operation {
     document: usize,
 }
 
-pub(crate) struct Scene {
+/// Where answers come from.
+enum Wire {
+    Platform(Box<Running>),
+    /// For tests of the rules themselves.
+    MadeUp(fn(&Ask) -> Got),
+}
+
+struct Running {
     platform: Platform,
     http: reqwest::Client,
-    documents: Vec<Document>,
-    pub(crate) ada: String,
-    pub(crate) bob: String,
-    pub(crate) eve: String,
-    pub(crate) leaver: String,
-    pub(crate) admin: String,
-    pub(crate) refresh_token: String,
-    keys: String,
-    pub(crate) repository_url: String,
     _repository: Repository,
-    pub(crate) project: i64,
-    pub(crate) spare_project: i64,
-    pub(crate) build: String,
-    pub(crate) waiting_build: String,
-    pub(crate) deployment: String,
+}
+
+pub(crate) struct Scene {
+    wire: Wire,
+    documents: Vec<Document>,
+    pub(crate) things: Things,
+    keys: String,
     asked: Cell<u32>,
     faults: RefCell<Vec<String>>,
 }
@@ -51,72 +50,50 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) async fn start() -> Self {
         let platform = Platform::start_with(&["--cors-origins", ORIGIN]);
-        let anyone = platform.api();
-        let admin = anyone.register("root1", Some(platform.setup_code())).await;
-        let ada = anyone.register("ada", None).await;
-        let bob = anyone.register("bob", None).await;
-        let eve = anyone.register("eve", None).await;
-        let leaver = signed_in(&anyone, "leaver").await;
-        let stayer = signed_in(&anyone, "stayer").await;
         let repository = Repository::of_files("site", &[("index.html", b"hi")]);
-        let project = ada.create_project("shop").await;
-        let spare_project = ada.create_project("spare").await;
-        let build = ada.build(project, "web", &repository.file_url()).await;
-        let request =
-            json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
-        let deployment = ada.deploy(&request).await;
-        let waiting = waiting_build(&ada, project).await;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let token = |api: &Api| api.token().unwrap_or_default().to_owned();
-        let scene = Self {
-            http: reqwest::Client::builder()
-                .timeout(Duration::from_secs(60))
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .expect("an HTTP client can be made"),
+        let things = Things::make(
+            &platform.api(),
+            platform.setup_code(),
+            &repository.file_url(),
+        )
+        .await;
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("an HTTP client can be made");
+        let keys = std::fs::read_to_string(platform.data_dir().join("data/keys.env"));
+        Self {
             documents: documents(),
-            ada: token(&ada),
-            bob: token(&bob),
-            eve: token(&eve),
-            leaver: text(&leaver["access_token"]),
-            refresh_token: text(&stayer["refresh_token"]),
-            admin: token(&admin),
-            keys: std::fs::read_to_string(platform.data_dir().join("data/keys.env"))
-                .expect("the data folder has the keys"),
-            repository_url: repository.file_url(),
-            _repository: repository,
-            project,
-            spare_project,
-            build: text(&build["build_id"]),
-            waiting_build: waiting,
-            deployment: text(&deployment["deployment_id"]),
+            things,
+            keys: keys.expect("the data folder has the keys"),
             asked: Cell::new(0),
             faults: RefCell::default(),
-            platform,
-        };
-        let bob = bob.get("/auth/me").await.expect(200)["id"].clone();
-        scene.make_viewer(bob.as_i64().unwrap_or_default());
-        scene
+            wire: Wire::Platform(Box::new(Running {
+                platform,
+                http,
+                _repository: repository,
+            })),
+        }
     }
 
-    /// Bob may look at ada's project.
-    fn make_viewer(&self, user: i64) {
-        let folder = self.platform.data_dir().join("data/db");
-        let files = std::fs::read_dir(&folder).expect("the data folder has the databases");
-        let mut added = 0;
-        for file in files.flatten() {
-            let Ok(database) = rusqlite::Connection::open(file.path()) else {
-                continue;
-            };
-            added += database
-                .execute(
-                    "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
-                     VALUES (?1, ?2, 'bob', 'viewer', 0)",
-                    (self.project, user),
-                )
-                .unwrap_or(0);
+    /// One of which every answer is made up.
+    pub(crate) fn made_up(document: &Value, answer: fn(&Ask) -> Got) -> Self {
+        let document = Document::from_json(&document.to_string()).expect("a document is JSON");
+        Self {
+            wire: Wire::MadeUp(answer),
+            documents: vec![document],
+            things: Things {
+                ada: "ada".to_owned(),
+                bob: "bob".to_owned(),
+                eve: "eve".to_owned(),
+                admin: "admin".to_owned(),
+                ..Things::default()
+            },
+            keys: String::new(),
+            asked: Cell::new(0),
+            faults: RefCell::default(),
         }
-        assert_eq!(added, 1, "no database of {} has members", folder.display());
     }
 
     /// A secret of the platform's.
@@ -191,31 +168,9 @@ impl Scene {
         let number = self.asked.get() + 1;
         self.asked.set(number);
         let request_id = format!("rules-{number}");
-        let mut request = self
-            .http
-            .request(
-                ask.method.clone(),
-                format!("{}{}", self.platform.url(), ask.path),
-            )
-            .header("x-request-id", &request_id);
-        if let Some(token) = &ask.token {
-            request = request.bearer_auth(token);
-        }
-        for (name, value) in &ask.headers {
-            request = request.header(*name, value);
-        }
-        if let Some(body) = &ask.body {
-            request = request.body(body.clone());
-        }
-        let answer = request.send().await.expect("the platform answers");
-        let headers = answer.headers().iter().map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.as_str().to_owned(), value)
-        });
-        let got = Got {
-            status: answer.status().as_u16(),
-            headers: headers.collect(),
-            body: answer.bytes().await.expect("the answer is whole").to_vec(),
+        let got = match &self.wire {
+            Wire::Platform(running) => running.send(ask, &request_id).await,
+            Wire::MadeUp(answer) => answer(ask),
         };
         let mut wrong = got.lacks(&request_id);
         if let Some(operation) = operation {
@@ -240,28 +195,31 @@ impl Scene {
     }
 }
 
-/// All that registering gives.
-async fn signed_in(anyone: &Api, username: &str) -> Value {
-    let password = format!("correct horse {username}");
-    let body = json!({ "username": username, "password": password });
-    anyone.post("/auth/register", &body).await.expect(201)
-}
-
-/// A build that waits for its source.
-async fn waiting_build(ada: &Api, project: i64) -> String {
-    let path = format!("/builds/upload?project_id={project}&service_name=waiting");
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .expect("an HTTP client can be made");
-    let answer = client
-        .post(format!("{}/api/v1{path}", ada.url()))
-        .bearer_auth(ada.token().unwrap_or_default())
-        .send()
-        .await
-        .expect("the platform answers");
-    let build: Value = answer.json().await.expect("a build");
-    build["build_id"].as_str().expect("an id").to_owned()
+impl Running {
+    async fn send(&self, ask: &Ask, request_id: &str) -> Got {
+        let url = format!("{}{}", self.platform.url(), ask.path);
+        let request = self.http.request(ask.method.clone(), url);
+        let mut request = request.header("x-request-id", request_id);
+        if let Some(token) = &ask.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in &ask.headers {
+            request = request.header(*name, value);
+        }
+        if let Some(body) = &ask.body {
+            request = request.body(body.clone());
+        }
+        let answer = request.send().await.expect("the platform answers");
+        let headers = answer.headers().iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        });
+        Got {
+            status: answer.status().as_u16(),
+            headers: headers.collect(),
+            body: answer.bytes().await.expect("the answer is whole").to_vec(),
+        }
+    }
 }
 
 /// The API's, and those of the platform's own parts.
