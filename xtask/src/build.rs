@@ -65,6 +65,17 @@ pub(crate) fn native(layout: &Layout) -> anyhow::Result<()> {
     })
 }
 
+/// Builds `nokube` and the tests of what runs natively in one go: what tests need has some dependencies compiled with
+/// more features, and all that depends on these would be compiled twice.
+pub(crate) fn native_for_tests(layout: &Layout) -> anyhow::Result<()> {
+    timed("building nokube and its tests", || {
+        let mut command = process::cargo(&layout.root);
+        command.args(["build", "--locked", "--release", "--bins", "--tests"]);
+        select_natives(&mut command);
+        process::run(&mut command)
+    })
+}
+
 /// Adds arguments that select every package that runs natively.
 pub(crate) fn select_natives(command: &mut Command) {
     command.arg("--workspace");

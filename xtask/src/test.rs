@@ -20,7 +20,7 @@ pub(crate) fn run(layout: &Layout, filters: &[String], everything: bool) -> anyh
     missing.check(everything)?;
     let toolchain = toolchain::prepare(layout)?;
     build::guests(layout, &toolchain)?;
-    build::native(layout)?;
+    build::native_for_tests(layout)?;
     for folder in standalone_guests(layout)? {
         build_standalone(layout, &toolchain, &folder)?;
     }

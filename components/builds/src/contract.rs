@@ -179,6 +179,7 @@ fn of_the_platform() -> Contract {
                 .machine_body::<SourceStored>()
                 .resource::<Build>(202)
                 .location()
+                .needs_role()
                 .problem("idempotency-key-reused")
                 .problem("no-source-awaited"),
         )
