@@ -186,6 +186,10 @@ async fn a_backup_is_whole_private_and_never_over_something_else() {
         let mut copy = bytes.clone();
         copy[at] ^= 0x10;
         std::fs::write(&damaged, copy).expect("a copy");
+        if unpacked(&damaged) == unpacked(&file) {
+            // Deflate has bits that say nothing, and runs that can be copied from here or there.
+            continue;
+        }
         let refused = restore(&damaged, &to);
         assert!(
             !refused.status.success(),
@@ -210,4 +214,14 @@ async fn a_backup_is_whole_private_and_never_over_something_else() {
         .filter(|name| name.starts_with('.'))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// What a compressed file holds; nothing when it is damaged.
+fn unpacked(file: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(file).expect("the file");
+    let mut reader = flate2::read::GzDecoder::new(file);
+    std::io::Read::read_to_end(&mut reader, &mut bytes)
+        .is_ok()
+        .then_some(bytes)
 }

@@ -85,7 +85,11 @@ async fn a_crowd_that_signs_in_is_served_in_turn_or_told_when_to_come_back() {
     );
     for answer in answers.iter().filter(|answer| answer.status != 200) {
         let problem = answer.problem(429);
-        assert_eq!(problem["type"], "/problems/too-many-sign-ins");
+        assert_eq!(
+            problem["type"], "/problems/too-many-sign-ins",
+            "{:?}",
+            answer.headers
+        );
         assert_eq!(answer.headers["retry-after"], "2");
     }
     // Nobody was counted as having guessed.

@@ -140,8 +140,10 @@ impl Throttle {
 
     /// Counts an attempt in a transaction of its own.
     pub(crate) async fn take(&self, cx: &Ctx, db: &Db) -> Result<Standing, AuthError> {
-        let now = cx.now();
         db.transaction(async |tx| {
+            // Of this moment: when this request began, others that began later may have been counted already, and what
+            // they left would lie ahead.
+            let now = cx.clock();
             throttles_expire(tx, now).await?;
             let row = throttle_find(tx, &self.bucket).await?;
             let row = self
@@ -188,7 +190,6 @@ pub(crate) async fn forget_account(tx: &Tx, user: UserId, names: &[&str]) -> Res
 impl LoginAttempt {
     /// Counts a sign-in. `account` is what was typed, whether it exists or not.
     pub(crate) async fn begin(cx: &Ctx, db: &Db, account: &str) -> Result<Self, AuthError> {
-        let now = cx.now();
         // An address over its limit is counted for that address only: it fills no other table.
         let mut standings = limits::take(cx, db, &[&Limit::login_from_address(cx)?]).await?;
         let address = limits::address(cx);
@@ -201,8 +202,10 @@ impl LoginAttempt {
             rule: Rule::everywhere(cx)?,
             bucket: format!("login:everywhere:{name}"),
         };
-        let (row, is_known) = db
+        let (row, is_known, now) = db
             .transaction(async |tx| {
+                // As in `Throttle::take`.
+                let now = cx.clock();
                 throttles_expire(tx, now).await?;
                 let refused = |throttle: &Throttle, open_at: Timestamp| {
                     AuthError::TooManyAttempts(throttle.rule.closed(open_at, now))
@@ -217,7 +220,7 @@ impl LoginAttempt {
                     throttle_put(tx, &everywhere.bucket, &counted).await?;
                 }
                 throttle_put(tx, &pair.bucket, &row).await?;
-                Ok::<_, AuthError>((row, is_known))
+                Ok::<_, AuthError>((row, is_known, now))
             })
             .await?;
         standings.push(pair.rule.standing(&row, now));
