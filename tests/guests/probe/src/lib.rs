@@ -21,9 +21,12 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let target = request.path_with_query().unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     // Below a route `/prefix/...` the same paths are there.
-    let below = request.headers().get(&"spin-path-info".to_owned());
+    let below = request.headers().get("spin-path-info");
     let below = below.first().map(|path| String::from_utf8_lossy(path));
-    let path = below.as_deref().filter(|path| !path.is_empty()).unwrap_or(path);
+    let path = below
+        .as_deref()
+        .filter(|path| !path.is_empty())
+        .unwrap_or(path);
     if path == "/stream" {
         return stream(out, query).await;
     }
