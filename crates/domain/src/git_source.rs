@@ -158,8 +158,8 @@ impl RepositoryUrl {
         // A fully qualified name (`host.`) is the same host; programs differ in how they compare it.
         if let Some(name) = url
             .domain()
-            .and_then(|name| name.strip_suffix('.'))
-            .map(str::to_owned)
+            .filter(|name| name.ends_with('.'))
+            .map(|name| name.trim_end_matches('.').to_owned())
         {
             url.set_host(Some(&name))
                 .map_err(RepositoryUrlError::Syntax)?;

@@ -113,7 +113,10 @@ impl Reuse {
         };
         reuse
             .check()
-            .inspect_err(|message| reader.fault(node, *message, ""))
+            .inspect_err(|message| {
+                let remedy = "such as `{ requests = 1000, concurrent = 16 }`";
+                reader.fault(node, *message, remedy);
+            })
             .ok()
     }
 }

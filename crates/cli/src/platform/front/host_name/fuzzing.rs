@@ -14,11 +14,11 @@ pub(crate) fn hosts(data: &[u8]) {
         for other in [
             format!("{host}:8080"),
             format!("{host}."),
-            host.to_uppercase(),
+            host.to_ascii_uppercase(),
         ] {
             assert_eq!(
                 normalized(&other),
-                normalized(&other.to_lowercase()),
+                normalized(&other.to_ascii_lowercase()),
                 "{other}"
             );
         }
