@@ -15,7 +15,7 @@ use crate::limits;
 use crate::password::Password;
 use crate::second_factor::{self, Given};
 use crate::store;
-use crate::store::accounts::password_rehash;
+use crate::store::accounts::{password_hash, password_rehash};
 use crate::store::sessions::{
     NewSession, RefreshRow, refresh_token_find, refresh_token_insert, refresh_token_use,
     session_insert, session_revoke, sessions_revoke_all,
@@ -57,6 +57,10 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
         .transaction(async |tx| {
             let user = user_by_id(tx, id).await?;
             let user = user.ok_or(AuthError::WrongCredentials(Vec::new()))?;
+            // Changed since it was looked at, or hashed anew by another sign-in: the next attempt tells which.
+            if password_hash(tx, id).await? != Some(found.password_hash.clone()) {
+                return Err(AuthError::TooManyHashes);
+            }
             let session_id = begin_session(&cx, tx, id, &refresh).await?;
             if let Some(hash) = &renewed {
                 password_rehash(tx, id, &found.password_hash, hash).await?;

@@ -62,6 +62,23 @@ fn who_was_sent_away_from_a_full_queue_did_not_guess_wrong() {
 }
 
 #[test]
+fn a_password_that_changes_while_a_sign_in_checks_the_old_one_begins_no_session() {
+    let app = app();
+    register(&app, "alice");
+    let sessions = || app.sql("auth", "SELECT count(*) FROM sessions");
+    let before = sessions();
+    // The turn ends when the password was found right, before there is a session.
+    app.sql(
+        "auth",
+        "CREATE TRIGGER change AFTER DELETE ON hash_turns BEGIN \
+         UPDATE users SET password_hash = password_hash || 'x'; END",
+    );
+    let refused = login(&app, "alice", PASSWORD);
+    assert_eq!(refused.expect(429)["type"], "/problems/too-many-sign-ins");
+    assert_eq!(sessions(), before);
+}
+
+#[test]
 fn a_name_in_the_course_of_registration_is_taken_until_that_ends() {
     let app = app();
     register(&app, "first");
