@@ -35,7 +35,9 @@ pub async fn migrate(db: &Db, migrations: &'static [Migration]) -> Result<(), Db
         return Ok(());
     }
     let newest = migrations.last().map_or(0, |migration| migration.version);
-    if current_version(db).await < newest {
+    // There is no table at first.
+    let applied = applied_versions(db, newest).await.unwrap_or_default();
+    if applied.len() < migrations.len() {
         // Readers don't wait for the writer. It stays with the file. A database that has no such
         // thing says so, and needs none.
         let _ = db.run("PRAGMA journal_mode = WAL").await;
@@ -45,8 +47,10 @@ pub async fn migrate(db: &Db, migrations: &'static [Migration]) -> Result<(), Db
                  (version INTEGER PRIMARY KEY, name TEXT NOT NULL)",
             )
             .await?;
-            let present = current_version(tx).await;
-            for migration in migrations.iter().filter(|m| m.version > present) {
+            // One by one: a database that was made between two merges may have a later one and lack this.
+            let applied = applied_versions(tx, newest).await?;
+            let missing = |migration: &&Migration| !applied.contains(&migration.version);
+            for migration in migrations.iter().filter(missing) {
                 for statement in statements(migration.sql) {
                     tx.run(statement).await?;
                 }
@@ -66,13 +70,15 @@ pub async fn migrate(db: &Db, migrations: &'static [Migration]) -> Result<(), Db
     Ok(())
 }
 
-/// The newest applied version; 0 while there is no table.
-async fn current_version(db: &Db) -> i64 {
-    db.query_one::<(Option<i64>,)>("SELECT max(version) FROM schema_migrations", &[])
-        .await
-        .ok()
-        .and_then(|(version,)| version)
-        .unwrap_or(0)
+/// The versions up to `newest` that were applied: a later program may have applied more.
+async fn applied_versions(db: &Db, newest: i64) -> Result<Vec<i64>, DbError> {
+    let rows: Vec<(i64,)> = db
+        .query(
+            "SELECT version FROM schema_migrations WHERE version <= ?1",
+            crate::params![newest],
+        )
+        .await?;
+    Ok(rows.into_iter().map(|(version,)| version).collect())
 }
 
 /// The statements of a migration. The host runs only the first of a text with several, without a word.
