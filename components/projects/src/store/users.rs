@@ -18,8 +18,9 @@ pub(crate) async fn projects_owned_count(db: &Db, user: UserId) -> Result<u64, D
     Ok(count)
 }
 
-/// Ends a user's memberships, deletes the user's events with the private address of their calendar, and takes the name and the address out of what it did. That it was done
-/// stays, under an id that is never given out again.
+/// Ends a user's memberships, deletes the user's events with the private address of their calendar, and takes the
+/// name, the address and the particulars out of what it did. That it was done stays, under an id that is never given
+/// out again.
 pub(crate) async fn user_forget(tx: &Tx, user: UserId) -> Result<(), DbError> {
     tx.execute(
         "DELETE FROM project_members WHERE user_id = ?1",
@@ -36,7 +37,9 @@ pub(crate) async fn user_forget(tx: &Tx, user: UserId) -> Result<(), DbError> {
     tx.execute("DELETE FROM event_feeds WHERE owner_id = ?1", params![user])
         .await?;
     tx.execute(
-        "UPDATE audit SET actor_name = ?2, address = NULL WHERE actor_id = ?1",
+        "UPDATE audit SET actor_name = ?2, address = NULL, detail = '{}', \
+         target = CASE WHEN target LIKE 'member:%' THEN 'member:' || ?2 ELSE target END \
+         WHERE actor_id = ?1",
         params![user, DELETED],
     )
     .await?;
