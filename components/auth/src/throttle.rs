@@ -176,7 +176,7 @@ fn hashed(account: &str) -> String {
     limits::hex(&Sha256::digest(account))
 }
 
-/// Forgets all that is counted of an account which is being deleted: by its id, its name and its address.
+/// Forgets all that is counted of an account: by its id, its name and its address.
 pub(crate) async fn forget_account(tx: &Tx, user: UserId, names: &[&str]) -> Result<(), DbError> {
     Throttle::second_secret(user).forget(tx).await?;
     for name in names {

@@ -13,7 +13,7 @@ use crate::password::Password;
 use crate::store::accounts::{account_by_name, password_set};
 use crate::store::sessions::sessions_revoke_all;
 use crate::store::totp::totp_delete;
-use crate::throttle::Throttle;
+use crate::throttle::forget_account;
 use crate::{hashing, store};
 
 /// `POST /machine/reset-password`: a new password; all sessions end.
@@ -37,7 +37,11 @@ pub(crate) async fn reset_password(mut cx: Ctx) -> Result<Response, AuthError> {
         if remove {
             totp_delete(tx, id).await?;
         }
-        Throttle::second_secret(id).forget(tx).await?;
+        let names: Vec<&str> = [Some(user.username.as_str()), user.email.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        forget_account(tx, id, &names).await?;
         let detail = json!({ "second_factor_removed": remove, "sessions_ended": ended });
         write_audit(&cx, tx, None, "user.reset_password", id, detail).await?;
         shown(tx, id).await
