@@ -3,31 +3,18 @@
 //! What an address over its limit sends is counted for that address only, so that it can neither
 //! slow accounts down (`throttle`) nor fill the database.
 
-use nokube_domain::Timestamp;
+use nokube_guest::Ctx;
 use nokube_guest::db::Db;
-use nokube_guest::{Ctx, Problem, Response};
+pub(crate) use nokube_guest::limits::{Standing, WINDOW_MS, address};
 
 use crate::error::AuthError;
 use crate::store::attempts;
-
-/// 15 minutes.
-pub(crate) const WINDOW_MS: i64 = 15 * 60 * 1_000;
 
 /// One thing that is counted.
 pub(crate) struct Limit {
     name: &'static str,
     bucket: String,
     quota: u64,
-}
-
-/// How much is left of a limit.
-#[derive(Debug, Clone)]
-pub(crate) struct Standing {
-    name: &'static str,
-    quota: u64,
-    left: u64,
-    /// Seconds until more is left.
-    pub(crate) reset_seconds: u64,
 }
 
 impl Limit {
@@ -107,68 +94,6 @@ pub(crate) async fn take(cx: &Ctx, db: &Db, limits: &[&Limit]) -> Result<Vec<Sta
     Ok(standings)
 }
 
-impl Standing {
-    /// `until`: when more is left again.
-    pub(crate) fn new(
-        name: &'static str,
-        quota: u64,
-        left: u64,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Self {
-        let reset_ms = until.millis().saturating_sub(now.millis()).max(0);
-        Self {
-            name,
-            quota,
-            left,
-            reset_seconds: u64::try_from(reset_ms).unwrap_or(0).div_ceil(1_000),
-        }
-    }
-
-    /// draft-ietf-httpapi-ratelimit-headers.
-    fn headers(&self) -> [(&'static str, String); 2] {
-        let (name, window) = (self.name, WINDOW_MS / 1_000);
-        [
-            (
-                "ratelimit-policy",
-                format!("\"{name}\";q={};w={window}", self.quota),
-            ),
-            (
-                "ratelimit",
-                format!("\"{name}\";r={};t={}", self.left, self.reset_seconds),
-            ),
-        ]
-    }
-
-    pub(crate) fn on_problem(&self, problem: Problem) -> Problem {
-        self.headers()
-            .into_iter()
-            .fold(problem, |problem, (name, value)| {
-                problem.header(name, value)
-            })
-    }
-
-    pub(crate) fn on_response(&self, response: Response) -> Response {
-        self.headers()
-            .into_iter()
-            .fold(response, |response, (name, value)| {
-                response.header(name, value)
-            })
-    }
-}
-
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// An IPv6 client owns at least a /64, so its addresses count as one.
-pub(crate) fn address(cx: &Ctx) -> String {
-    match cx.client_address() {
-        None => "unknown".to_owned(),
-        Some(std::net::IpAddr::V4(v4)) => v4.to_string(),
-        Some(std::net::IpAddr::V6(v6)) => {
-            let [a, b, c, d, ..] = v6.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
 }

@@ -2,8 +2,7 @@
 
 use nokube_guest::Problem;
 use nokube_guest::db::DbError;
-
-use crate::limits::Standing;
+use nokube_guest::limits::Standing;
 
 /// An error of this component.
 #[derive(Debug, thiserror::Error)]
@@ -34,12 +33,7 @@ impl From<EventsError> for Problem {
                 let problem = Self::new(429, "too-many-attempts", "Too many attempts")
                     .detail("There were too many requests. Wait as long as Retry-After says.")
                     .header("retry-after", standing.reset_seconds.to_string());
-                standing
-                    .headers()
-                    .into_iter()
-                    .fold(problem, |problem, (name, value)| {
-                        problem.header(name, value)
-                    })
+                standing.on_problem(problem)
             }
         }
     }

@@ -35,6 +35,7 @@ mod git_rules;
 mod health;
 pub mod host;
 mod idempotency;
+pub mod limits;
 #[cfg(all(feature = "native", not(target_family = "wasm")))]
 pub mod native;
 mod page;
@@ -46,6 +47,11 @@ mod routes;
 mod search;
 #[cfg(target_family = "wasm")]
 mod spin;
+#[cfg(all(
+    any(feature = "testing", feature = "native"),
+    not(target_family = "wasm")
+))]
+mod sqlite;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub mod testing;
 pub mod token;

@@ -2,11 +2,12 @@
 
 use nokube_domain::event::{CalendarEntry, write_calendar};
 use nokube_guest::db::Db;
+use nokube_guest::limits::{WINDOW_MS, address};
 use nokube_guest::{Ctx, Error, Response, platform};
 
 use super::feed::token_hash;
 use crate::error::EventsError;
-use crate::limits::{Standing, WINDOW_MS, bucket};
+use crate::limits::{of_address, of_feed};
 use crate::store::{events::StoredEvent, feeds as store, list::events_on_calendar};
 
 const ICALENDAR: &str = "text/calendar; charset=utf-8";
@@ -26,8 +27,8 @@ pub(crate) async fn get_calendar(cx: Ctx) -> Result<Response, EventsError> {
     }
     let read = db.transaction(async |tx| store::feed_read(tx, &hash, cx.now(), WINDOW_MS).await);
     let feed = read.await?.ok_or(Error::NotFound("calendar"))?;
-    let standing = Standing::of_feed(&cx, feed.window_start_ms, feed.window_count)?;
-    if standing.is_over(feed.window_count) {
+    let (standing, is_over) = of_feed(&cx, feed.window_start_ms, feed.window_count)?;
+    if is_over {
         return Err(EventsError::TooManyReads(standing));
     }
     let since = cx.now().plus_millis(-KEPT_MS);
@@ -38,20 +39,15 @@ pub(crate) async fn get_calendar(cx: Ctx) -> Result<Response, EventsError> {
         .document(ICALENDAR, text.into_bytes())
         .header("cache-control", "private, no-cache")
         .header("content-disposition", "inline; filename=\"events.ics\"");
-    Ok(standing
-        .headers()
-        .into_iter()
-        .fold(response, |response, (name, value)| {
-            response.header(name, value)
-        }))
+    Ok(standing.on_response(response))
 }
 
 /// Counts a wrong address, up to the limit; what is over it writes nothing.
 async fn missed(cx: &Ctx, db: &Db) -> Result<EventsError, EventsError> {
-    let client = bucket(cx);
+    let client = address(cx);
     if let Some(missed) = store::misses_of(db, &client, cx.now(), WINDOW_MS).await? {
-        let standing = Standing::of_address(cx, missed.window_start_ms, missed.count)?;
-        if standing.is_spent() {
+        let standing = of_address(cx, missed.window_start_ms, missed.count)?;
+        if standing.left == 0 {
             return Ok(EventsError::TooManyReads(standing));
         }
     }
