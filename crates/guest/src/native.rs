@@ -11,14 +11,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::Method;
 use nokube_domain::Timestamp;
 use rusqlite::OpenFlags;
-use rusqlite::types::{Value as SqlValue, ValueRef};
 
 use crate::db::{DbError, Rows, Value, classify};
 use crate::host::{
-    BodyError, BodyReader, Connection, Headers, Host, InboundRequest, LocalFuture, OutboundAnswer,
-    OutboundRequest, SendError,
+    Connection, Headers, Host, InboundRequest, LocalFuture, OutboundAnswer, OutboundRequest,
+    SendError,
 };
 use crate::response::Body;
+use crate::sqlite::{WholeBody, run};
 use crate::{Component, handle};
 
 /// As long as a running platform waits for another writer.
@@ -119,68 +119,18 @@ fn open(file: &Path) -> rusqlite::Result<rusqlite::Connection> {
 
 struct NativeConnection(rusqlite::Connection);
 
-impl NativeConnection {
-    fn run(&self, statement: &str, parameters: &[Value]) -> rusqlite::Result<Rows> {
-        let mut prepared = self.0.prepare(statement)?;
-        let columns: Vec<String> = (prepared.column_names().into_iter())
-            .map(str::to_owned)
-            .collect();
-        let parameters = rusqlite::params_from_iter(parameters.iter().map(to_sql));
-        let mut found = prepared.query(parameters)?;
-        let mut rows = Vec::new();
-        while let Some(row) = found.next()? {
-            let values = (0..columns.len()).map(|index| row.get_ref(index).map(from_sql));
-            rows.push(values.collect::<rusqlite::Result<Vec<Value>>>()?);
-        }
-        Ok(Rows { columns, rows })
-    }
-}
-
-fn to_sql(value: &Value) -> SqlValue {
-    match value {
-        Value::Null => SqlValue::Null,
-        Value::Integer(value) => SqlValue::Integer(*value),
-        Value::Real(value) => SqlValue::Real(*value),
-        Value::Text(value) => SqlValue::Text(value.clone()),
-        Value::Blob(value) => SqlValue::Blob(value.clone()),
-    }
-}
-
-fn from_sql(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(value) => Value::Integer(value),
-        ValueRef::Real(value) => Value::Real(value),
-        ValueRef::Text(value) => Value::Text(String::from_utf8_lossy(value).into()),
-        ValueRef::Blob(value) => Value::Blob(value.to_vec()),
-    }
-}
-
 impl Connection for NativeConnection {
     fn execute<'a>(
         &'a self,
         statement: &'a str,
         parameters: &'a [Value],
     ) -> LocalFuture<'a, Result<Rows, DbError>> {
-        let result = self
-            .run(statement, parameters)
+        let result = run(&self.0, statement, parameters)
             .map_err(|error| classify(error.to_string(), statement));
         Box::pin(std::future::ready(result))
     }
 
     fn changes(&self) -> u64 {
         self.0.changes()
-    }
-}
-
-struct WholeBody(Vec<u8>);
-
-impl BodyReader for WholeBody {
-    fn read(self: Box<Self>, limit: usize) -> LocalFuture<'static, Result<Vec<u8>, BodyError>> {
-        Box::pin(std::future::ready(if self.0.len() > limit {
-            Err(BodyError::TooLarge(limit))
-        } else {
-            Ok(self.0)
-        }))
     }
 }

@@ -15,15 +15,15 @@ use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike as _};
 use jwt_simple::claims::Claims;
 use jwt_simple::prelude::{Duration, UnixTimeStamp};
 use nokube_domain::Timestamp;
-use rusqlite::types::ValueRef;
 use serde_json::Value as Json;
 
 use crate::db::{DbError, Rows, Value, classify};
 use crate::host::{
-    BodyError, BodyReader, Connection, Headers, Host, InboundRequest, LocalFuture, OutboundAnswer,
-    OutboundRequest, SendError,
+    Connection, Headers, Host, InboundRequest, LocalFuture, OutboundAnswer, OutboundRequest,
+    SendError,
 };
 use crate::response::Body;
+use crate::sqlite::{WholeBody, run};
 use crate::token::{AUDIENCE, AccessClaims, ISSUER};
 use crate::{Component, handle};
 
@@ -136,8 +136,26 @@ impl TestApp {
 
     /// Runs SQL on a database behind the component's back.
     pub fn sql(&self, label: &str, statement: &str) -> Vec<Vec<Value>> {
-        let rows = self.host.database(label).run(statement, &[]);
+        let rows = run(&self.host.database(label).connection, statement, &[]);
         rows.expect("the test's statement").rows
+    }
+
+    /// Somebody's role in a project from now on; nothing: none.
+    pub fn set_member(&self, project: i64, user: i64, name: &str, role: Option<&str>) {
+        let removed = "DELETE FROM project_members WHERE project_id =";
+        self.sql(
+            "platform",
+            &format!("{removed} {project} AND user_id = {user}"),
+        );
+        if let Some(role) = role {
+            self.sql(
+                "platform",
+                &format!(
+                    "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
+                     VALUES ({project}, {user}, '{name}', '{role}', 0)"
+                ),
+            );
+        }
     }
 
     /// How the database goes about each query that the component ran since the last call: the query, and the lines of
@@ -275,7 +293,7 @@ impl TestRequest<'_> {
             method: self.method,
             path_and_query: self.path,
             headers: Headers(self.headers),
-            body: Box::new(TestBody(self.body)),
+            body: Box::new(WholeBody(self.body)),
         };
         let response = block_on(handle(self.app.component, host, inbound));
         let body = match response.body {
@@ -390,41 +408,6 @@ struct TestConnection {
     statements: Rc<RefCell<Vec<String>>>,
 }
 
-impl TestConnection {
-    fn run(&self, statement: &str, parameters: &[Value]) -> Result<Rows, rusqlite::Error> {
-        let mut prepared = self.connection.prepare(statement)?;
-        let columns: Vec<String> = prepared
-            .column_names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        let width = columns.len();
-        let parameters = parameters.iter().map(|value| match value {
-            Value::Null => rusqlite::types::Value::Null,
-            Value::Integer(value) => rusqlite::types::Value::Integer(*value),
-            Value::Real(value) => rusqlite::types::Value::Real(*value),
-            Value::Text(value) => rusqlite::types::Value::Text(value.clone()),
-            Value::Blob(value) => rusqlite::types::Value::Blob(value.clone()),
-        });
-        let mut found = prepared.query(rusqlite::params_from_iter(parameters))?;
-        let mut rows = Vec::new();
-        while let Some(row) = found.next()? {
-            let mut values = Vec::with_capacity(width);
-            for index in 0..width {
-                values.push(match row.get_ref(index)? {
-                    ValueRef::Null => Value::Null,
-                    ValueRef::Integer(value) => Value::Integer(value),
-                    ValueRef::Real(value) => Value::Real(value),
-                    ValueRef::Text(value) => Value::Text(String::from_utf8_lossy(value).into()),
-                    ValueRef::Blob(value) => Value::Blob(value.to_vec()),
-                });
-            }
-            rows.push(values);
-        }
-        Ok(Rows { columns, rows })
-    }
-}
-
 impl Connection for TestConnection {
     fn execute<'a>(
         &'a self,
@@ -432,26 +415,13 @@ impl Connection for TestConnection {
         parameters: &'a [Value],
     ) -> LocalFuture<'a, Result<Rows, DbError>> {
         self.statements.borrow_mut().push(statement.to_owned());
-        let result = self
-            .run(statement, parameters)
+        let result = run(&self.connection, statement, parameters)
             .map_err(|error| classify(error.to_string(), statement));
         Box::pin(std::future::ready(result))
     }
 
     fn changes(&self) -> u64 {
         self.connection.changes()
-    }
-}
-
-struct TestBody(Vec<u8>);
-
-impl BodyReader for TestBody {
-    fn read(self: Box<Self>, limit: usize) -> LocalFuture<'static, Result<Vec<u8>, BodyError>> {
-        Box::pin(std::future::ready(if self.0.len() > limit {
-            Err(BodyError::TooLarge(limit))
-        } else {
-            Ok(self.0)
-        }))
     }
 }
 

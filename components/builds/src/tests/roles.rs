@@ -7,19 +7,7 @@ use super::*;
 
 /// Bob's role in project 1 from now on; nothing: none.
 fn make_bob(scene: &Scene, role: Option<&str>) {
-    scene.app.sql(
-        "platform",
-        "DELETE FROM project_members WHERE project_id = 1 AND user_id = 2",
-    );
-    if let Some(role) = role {
-        scene.app.sql(
-            "platform",
-            &format!(
-                "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
-                 VALUES (1, 2, 'bob', '{role}', 0)"
-            ),
-        );
-    }
+    scene.app.set_member(1, 2, "bob", role);
 }
 
 #[test]

@@ -7,19 +7,7 @@ use super::*;
 
 /// Bob's role in project 1 from now on; nothing: none.
 fn make_bob(app: &TestApp, role: Option<&str>) {
-    app.sql(
-        "platform",
-        "DELETE FROM project_members WHERE project_id = 1 AND user_id = 2",
-    );
-    if let Some(role) = role {
-        app.sql(
-            "platform",
-            &format!(
-                "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
-                 VALUES (1, 2, 'bob', '{role}', 0)"
-            ),
-        );
-    }
+    app.set_member(1, 2, "bob", role);
 }
 
 #[test]
@@ -66,18 +54,11 @@ fn every_route_answers_every_role_as_it_should() {
 fn a_build_may_be_deployed_where_one_may_deploy_if_one_sees_it() {
     let scene = Scene::new();
     // Eve sees ada's build 1, and is a developer in her own project 2 alone.
-    scene.app.sql(
-        "platform",
-        "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
-         VALUES (1, 3, 'eve', 'viewer', 0)",
-    );
+    scene.app.set_member(1, 3, "eve", Some("viewer"));
     let body = |project: i64| json!({ "project_id": project, "service_name": "web", "build_id": build_id(1) });
     scene.post_as("eve", "/api/v1/deploy", &body(1)).expect(403);
     scene.post_as("eve", "/api/v1/deploy", &body(2)).expect(202);
-    scene.app.sql(
-        "platform",
-        "DELETE FROM project_members WHERE project_id = 1 AND user_id = 3",
-    );
+    scene.app.set_member(1, 3, "eve", None);
     scene.post_as("eve", "/api/v1/deploy", &body(2)).expect(404);
 }
 

@@ -31,11 +31,7 @@ fn a_forgotten_user_is_a_number_in_the_audit_trail_and_a_member_of_nothing() {
         .json(&serde_json::json!({ "name": "Gone" }))
         .send()
         .expect(201);
-    app.sql(
-        "platform",
-        "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
-         VALUES (1, 1, 'alice', 'viewer', 0)",
-    );
+    app.set_member(1, 1, "alice", Some("viewer"));
     for owner in [1, 2] {
         for statement in [
             "INSERT INTO events VALUES (@, @, 'id', 'Sale', 'sale', NULL, 1, 0, 0, 0, 'draft', 0, 0, 0)",
@@ -45,6 +41,11 @@ fn a_forgotten_user_is_a_number_in_the_audit_trail_and_a_member_of_nothing() {
             app.sql("platform", &statement.replace('@', &owner.to_string()));
         }
     }
+    let left = app
+        .delete("/api/v1/projects/1/members/alice")
+        .bearer(&alice(&app))
+        .send();
+    assert_eq!(left.status, 204);
     let deleted = app.delete("/api/v1/projects/2").bearer(&alice(&app)).send();
     assert_eq!(deleted.status, 204);
     assert_eq!(forget(&app, 1)["owned_projects"], 0);
@@ -67,7 +68,10 @@ fn a_forgotten_user_is_a_number_in_the_audit_trail_and_a_member_of_nothing() {
         "{:?}",
         app.sql("platform", "SELECT * FROM audit WHERE actor_id = 1")
     );
-    assert!(of_alice.contains("project.delete"), "{of_alice}");
+    assert!(
+        of_alice.contains("project.delete") && of_alice.contains("member.leave"),
+        "{of_alice}"
+    );
     assert!(
         !of_alice.contains("alice") && !of_alice.contains("192.0.2.1"),
         "{of_alice}"

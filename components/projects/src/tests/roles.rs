@@ -44,14 +44,7 @@ fn scene() -> TestApp {
         (7, "viewer"),
         (8, "viewer"),
     ] {
-        app.sql(
-            "platform",
-            &format!(
-                "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
-                 VALUES (1, {id}, '{}', '{role}', 0)",
-                name(id)
-            ),
-        );
+        app.set_member(1, id, name(id), Some(role));
     }
     app
 }
