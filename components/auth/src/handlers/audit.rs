@@ -3,12 +3,12 @@
 use nokube_api::auth::{AuthAuditEntry, AuthAuditPage};
 use nokube_domain::{Timestamp, UserId, Username};
 use nokube_guest::db::Db;
-use nokube_guest::{Caller, Ctx, Cursor, Error, Response};
+use nokube_guest::{Caller, Ctx, Error, Response, TimeCursor};
 
 use super::live::is_admin_now;
 use crate::error::AuthError;
 use crate::store;
-use crate::store::audit::{Actor, AuditFilter, AuditRow, audit_find, audit_time};
+use crate::store::audit::{Actor, AuditFilter, AuditRow, audit_find};
 use crate::store::users::user_by_name;
 
 /// Actions have a dozen characters or two.
@@ -23,8 +23,8 @@ enum Wanted {
 /// `GET /auth/audit?action=&actor=&from=&to=&cursor=&limit=`: the caller's own entries, for administrators all.
 pub(crate) async fn list_auth_audit(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let limit = cx.limit()?;
-    let cursor = Cursor::from_query(&cx)?;
     let mut filter = AuditFilter {
+        after: TimeCursor::from_query(&cx)?,
         action: cx.query_as("action", parse_action)?,
         from: cx.query_as("from", Timestamp::parse)?,
         to: cx.query_as("to", Timestamp::parse)?,
@@ -49,7 +49,6 @@ pub(crate) async fn list_auth_audit(cx: Ctx, caller: Caller) -> Result<Response,
             Some(actor)
         }
     };
-    filter.after = position(&db, cursor).await?;
     Ok(Response::ok(&audit_page(&db, &filter, limit).await?))
 }
 
@@ -65,23 +64,16 @@ pub(super) async fn audit_page(
     let has_more = rows.len() > shown;
     rows.truncate(shown);
     let cursor = match rows.last() {
-        Some(last) if has_more => Some(Cursor(last.id).to_string()),
+        Some(last) if has_more => {
+            let (at, id) = (last.at_ms, last.id);
+            Some(TimeCursor { at, id }.to_string())
+        }
         _ => None,
     };
     Ok(AuthAuditPage {
         data: rows.into_iter().map(entry_shown).collect(),
         cursor,
     })
-}
-
-/// The entry that a cursor stands for. Entries are never removed.
-async fn position(db: &Db, cursor: Cursor) -> Result<Option<(Timestamp, i64)>, AuthError> {
-    if cursor == Cursor(0) {
-        return Ok(None);
-    }
-    let at = audit_time(db, cursor.0).await?;
-    let at = at.ok_or_else(|| Error::invalid_query("cursor", "is not a cursor of this list"))?;
-    Ok(Some((at, cursor.0)))
 }
 
 fn parse_action(text: &str) -> Result<String, &'static str> {

@@ -1,8 +1,8 @@
 //! Reading the audit trail, newest first, and taking a deleted user's traces out of it.
 
 use nokube_domain::{Timestamp, UserId};
-use nokube_guest::db::{Db, DbError, Tx, Value};
-use nokube_guest::{params, row};
+use nokube_guest::db::{Conditions, Db, DbError, Tx};
+use nokube_guest::{TimeCursor, params, row};
 
 /// What stands for the name of a user whose account was deleted. No user can have it: it has a space.
 const DELETED: &str = "deleted user";
@@ -40,66 +40,42 @@ pub(crate) struct AuditFilter {
     pub(crate) from: Option<Timestamp>,
     /// Before.
     pub(crate) to: Option<Timestamp>,
-    /// The entry after which to go on: its time and id.
-    pub(crate) after: Option<(Timestamp, i64)>,
+    /// The entry after which to go on.
+    pub(crate) after: Option<TimeCursor>,
 }
 
-/// The entries that a filter lets through, newest first.
+/// The entries that a filter lets through, newest first. They are in the order of their time; the id parts those of
+/// one millisecond. Each combination reads an index in that order: `audit_by_actor_and_time`, `audit_by_action` or
+/// `audit_by_time`.
 pub(crate) async fn audit_find(
     db: &Db,
     filter: &AuditFilter,
     limit: u64,
 ) -> Result<Vec<AuditRow>, DbError> {
-    let (statement, parameters) = audit_statement(filter, limit);
-    db.query(&statement, &parameters).await
-}
-
-/// Entries are in the order of their time; the id parts those of one millisecond. Each combination
-/// reads an index in that order: `audit_by_actor_and_time`, `audit_by_action` or `audit_by_time`.
-pub(crate) fn audit_statement(filter: &AuditFilter, limit: u64) -> (String, Vec<Value>) {
-    let mut conditions = Vec::new();
-    let mut parameters = Vec::new();
-    let mut next = |value: Value| {
-        parameters.push(value);
-        parameters.len()
-    };
+    let mut conditions = Conditions::new();
     match filter.actor {
         None => {}
-        Some(Actor::User(id)) => conditions.push(format!("actor_id = ?{}", next(id.into()))),
-        Some(Actor::System) => conditions.push("actor_id IS NULL".to_owned()),
+        Some(Actor::User(id)) => conditions.and("actor_id = ?", params![id]),
+        Some(Actor::System) => conditions.and("actor_id IS NULL", &[]),
     }
     if let Some(action) = &filter.action {
-        conditions.push(format!("action = ?{}", next(action.into())));
+        conditions.and("action = ?", params![action]);
     }
     if let Some(from) = filter.from {
-        conditions.push(format!("at_ms >= ?{}", next(from.into())));
+        conditions.and("at_ms >= ?", params![from]);
     }
-    if let Some(to) = filter.to {
-        conditions.push(format!("at_ms < ?{}", next(to.into())));
+    // One upper bound, since the database uses one of them to find where to begin. Ids begin at 1.
+    let end = filter.to.map(|at| TimeCursor { at, id: 0 });
+    if let Some(before) = filter.after.into_iter().chain(end).min() {
+        conditions.and("(at_ms, id) < (?, ?)", params![before.at, before.id]);
     }
-    if let Some((at, id)) = filter.after {
-        let (at, id) = (next(at.into()), next(id.into()));
-        conditions.push(format!("(at_ms, id) < (?{at}, ?{id})"));
-    }
-    let condition = if conditions.is_empty() {
-        String::new()
-    } else {
-        format!("WHERE {} ", conditions.join(" AND "))
-    };
-    let limit = next(limit.into());
+    let limit = conditions.parameter(limit);
     let statement = format!(
-        "SELECT id, at_ms, actor_id, actor_name, action, target, detail, request_id, address \
-         FROM audit {condition}ORDER BY at_ms DESC, id DESC LIMIT ?{limit}"
+        "SELECT id, at_ms, actor_id, actor_name, action, target, detail, request_id, address FROM audit \
+         {} ORDER BY at_ms DESC, id DESC LIMIT {limit}",
+        conditions.text()
     );
-    (statement, parameters)
-}
-
-/// The time of an entry.
-pub(crate) async fn audit_time(db: &Db, id: i64) -> Result<Option<Timestamp>, DbError> {
-    let row: Option<(Timestamp,)> = db
-        .query_optional("SELECT at_ms FROM audit WHERE id = ?1", params![id])
-        .await?;
-    Ok(row.map(|(at,)| at))
+    db.query(&statement, conditions.parameters()).await
 }
 
 /// Leaves of what a user did that it was done, and when; the id stays, and is never given out again.

@@ -3,7 +3,7 @@
 
 use nokube_domain::event::EventStatus;
 use nokube_domain::{Timestamp, UserId};
-use nokube_guest::db::{Db, DbError, Value};
+use nokube_guest::db::{Conditions, Db, DbError};
 use nokube_guest::{Caller, Paging, params};
 
 use super::events::{COLUMNS, StoredEvent};
@@ -52,61 +52,37 @@ impl SortKey {
     }
 }
 
-/// The conditions of a filter and their parameters.
-struct Conditions {
-    sql: String,
-    parameters: Vec<Value>,
-}
-
-impl Conditions {
-    fn new(owner: &Caller, filter: &Filter) -> Self {
-        let mut conditions = Self {
-            // The sign keeps the planner from reading all of the owner's events when words have found
-            // a few: it does not know how few, and the words are the owner's own already.
-            sql: match filter.words {
-                Some(_) => "+owner_id = ?1",
-                None => "owner_id = ?1",
-            }
-            .to_owned(),
-            parameters: vec![owner.id.into()],
-        };
-        if let Some(status) = filter.status {
-            conditions.and("status = ", status.as_str());
-        }
-        if let Some(from) = filter.from {
-            conditions.and("until_ms >= ", from);
-        }
-        if let Some(before) = filter.before {
-            conditions.and("start_ms < ", before);
-        }
-        for word in filter.words.iter().flatten() {
-            conditions.and_word(word);
-        }
-        if filter.words.as_ref().is_some_and(Vec::is_empty) {
-            conditions.sql.push_str(" AND number IS NULL");
-        }
-        conditions
+/// The conditions of a filter.
+fn conditions(owner: &Caller, filter: &Filter) -> Conditions {
+    let mut conditions = Conditions::new();
+    // The sign keeps the planner from reading all of the owner's events when words have found a few: it does not know
+    // how few, and the words are the owner's own already.
+    let owned = match filter.words {
+        Some(_) => "+owner_id = ?",
+        None => "owner_id = ?",
+    };
+    conditions.and(owned, params![owner.id]);
+    if let Some(status) = filter.status {
+        conditions.and("status = ?", params![status.as_str()]);
     }
-
-    fn and(&mut self, condition: &str, value: impl Into<Value>) {
-        let place = self.parameter(value);
-        self.sql.push_str(&format!(" AND {condition}?{place}"));
+    if let Some(from) = filter.from {
+        conditions.and("until_ms >= ?", params![from]);
     }
-
-    /// Words from this one to the last that begins with it.
-    fn and_word(&mut self, word: &str) {
-        let first = self.parameter(word);
-        let last = self.parameter(format!("{word}{}", char::MAX));
-        self.sql.push_str(&format!(
-            " AND number IN (SELECT w.event_number FROM event_words w \
-             WHERE w.owner_id = ?1 AND w.word >= ?{first} AND w.word < ?{last})"
-        ));
+    if let Some(before) = filter.before {
+        conditions.and("start_ms < ?", params![before]);
     }
-
-    fn parameter(&mut self, value: impl Into<Value>) -> usize {
-        self.parameters.push(value.into());
-        self.parameters.len()
+    // Words from each one to the last that begins with it.
+    for word in filter.words.iter().flatten() {
+        conditions.and(
+            "number IN (SELECT w.event_number FROM event_words w \
+             WHERE w.owner_id = ? AND w.word >= ? AND w.word < ?)",
+            params![owner.id, word, format!("{word}{}", char::MAX)],
+        );
     }
+    if filter.words.as_ref().is_some_and(Vec::is_empty) {
+        conditions.and("number IS NULL", &[]);
+    }
+    conditions
 }
 
 /// One page of the owner's events.
@@ -117,7 +93,7 @@ pub(crate) async fn events_listed(
     order: Order,
     paging: Paging,
 ) -> Result<Vec<StoredEvent>, DbError> {
-    let mut conditions = Conditions::new(owner, filter);
+    let mut conditions = conditions(owner, filter);
     let direction = if order.is_descending { " DESC" } else { "" };
     let columns: Vec<String> = order
         .key
@@ -128,11 +104,11 @@ pub(crate) async fn events_listed(
     let limit = conditions.parameter(paging.limit());
     let offset = conditions.parameter(paging.offset());
     let statement = format!(
-        "SELECT {COLUMNS} FROM events WHERE {} ORDER BY {} LIMIT ?{limit} OFFSET ?{offset}",
-        conditions.sql,
+        "SELECT {COLUMNS} FROM events {} ORDER BY {} LIMIT {limit} OFFSET {offset}",
+        conditions.text(),
         columns.join(", ")
     );
-    db.query(&statement, &conditions.parameters).await
+    db.query(&statement, conditions.parameters()).await
 }
 
 /// How many there are of those.
@@ -141,9 +117,9 @@ pub(crate) async fn events_listed_count(
     owner: &Caller,
     filter: &Filter,
 ) -> Result<u64, DbError> {
-    let conditions = Conditions::new(owner, filter);
-    let statement = format!("SELECT count(*) FROM events WHERE {}", conditions.sql);
-    let (count,) = db.query_one(&statement, &conditions.parameters).await?;
+    let conditions = conditions(owner, filter);
+    let statement = format!("SELECT count(*) FROM events {}", conditions.text());
+    let (count,) = db.query_one(&statement, conditions.parameters()).await?;
     Ok(count)
 }
 
