@@ -3,14 +3,13 @@
 use std::rc::Rc;
 
 use http::Method;
+use nokube_domain::is_harmless_request_id;
 
 use crate::bearer::{bearer, same_secret};
 use crate::host::{Headers, Host, InboundRequest};
 use crate::response::Body;
 use crate::routes::match_path;
 use crate::{Component, Ctx, Error, Problem, Response, Route, address, cors};
-
-const REQUEST_ID_CHARS: usize = 128;
 
 /// Answers a request.
 pub async fn handle(
@@ -132,11 +131,8 @@ pub(crate) fn canonical(path: &str) -> String {
 
 /// The client's id when it is harmless in logs and headers, else a new one.
 fn request_id(host: &dyn Host, headers: &Headers) -> String {
-    let harmless =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/');
     if let Some(given) = headers.get("x-request-id")
-        && (1..=REQUEST_ID_CHARS).contains(&given.len())
-        && given.bytes().all(harmless)
+        && is_harmless_request_id(given)
     {
         return given.to_owned();
     }

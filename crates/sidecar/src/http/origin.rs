@@ -7,12 +7,11 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use nokube_domain::is_harmless_request_id;
 use tracing::Instrument as _;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-/// As at the edge: an id is for logs and headers.
-const REQUEST_ID_CHARS: usize = 128;
 /// Version 00 has 55 (W3C Trace Context, section 3.2); later ones may have more.
 const TRACE_PARENT_CHARS: usize = 128;
 
@@ -65,7 +64,7 @@ impl Origin {
         let given = headers
             .get(REQUEST_ID)
             .and_then(|value| value.to_str().ok())
-            .filter(|id| is_harmless(id));
+            .filter(|id| is_harmless_request_id(id));
         Self {
             id: given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned),
             trace_parent: headers
@@ -74,12 +73,6 @@ impl Origin {
                 .cloned(),
         }
     }
-}
-
-fn is_harmless(id: &str) -> bool {
-    let harmless =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/');
-    (1..=REQUEST_ID_CHARS).contains(&id.len()) && id.bytes().all(harmless)
 }
 
 #[cfg(test)]
