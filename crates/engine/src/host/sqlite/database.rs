@@ -45,7 +45,7 @@ impl Database {
         let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
         let path = path.into();
         Self {
-            flusher: Arc::new(Flusher::of(&path)),
+            flusher: Flusher::of(&path),
             path,
             limits,
             allowance,

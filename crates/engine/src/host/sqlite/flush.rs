@@ -7,10 +7,11 @@
 //! by other requests a moment before it is on the disk; what they write then is behind it in the log, and flushed with
 //! it.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use thiserror::Error;
 use tokio::sync::watch;
@@ -52,9 +53,29 @@ type Batch = watch::Sender<Option<Result<(), Unflushed>>>;
 /// The end of the flush that a commit needs.
 pub(super) struct Flushed(watch::Receiver<Option<Result<(), Unflushed>>>);
 
+/// Those of every file that is open. An application that is loaded anew, and two revisions of one that run side by
+/// side, share their file's: a disk that refused one of them has refused all.
+static OF_FILES: LazyLock<Mutex<HashMap<PathBuf, Weak<Flusher>>>> = LazyLock::new(Mutex::default);
+
 impl Flusher {
-    /// Of the database in the file `path`.
-    pub(super) fn of(path: &Path) -> Self {
+    /// Of the database in the file `path`, whoever else has it open.
+    pub(super) fn of(path: &Path) -> Arc<Self> {
+        Self::shared(path, || Self::of_file(path))
+    }
+
+    /// The one of `path`, made if nobody has the file open.
+    pub(super) fn shared(path: &Path, make: impl FnOnce() -> Self) -> Arc<Self> {
+        let mut all = OF_FILES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flusher) = all.get(path).and_then(Weak::upgrade) {
+            return flusher;
+        }
+        all.retain(|_, flusher| flusher.strong_count() > 0);
+        let flusher = Arc::new(make());
+        all.insert(path.to_owned(), Arc::downgrade(&flusher));
+        flusher
+    }
+
+    fn of_file(path: &Path) -> Self {
         let mut log = path.to_owned().into_os_string();
         log.push("-wal");
         let log = PathBuf::from(log);
@@ -113,6 +134,8 @@ impl Flusher {
             let next = state.next.take();
             if let Err(broken @ Unflushed::Broken(_)) = &outcome {
                 state.broken = Some(broken.clone());
+                // Known until the process ends, also when nobody has the file open.
+                std::mem::forget(Arc::clone(self));
                 if let Some(next) = &next {
                     next.send_replace(Some(outcome.clone()));
                 }

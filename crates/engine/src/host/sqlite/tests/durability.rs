@@ -84,6 +84,38 @@ async fn what_is_acknowledged_is_there_after_a_loss_of_power() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_the_disk_refused_stays_so_when_its_application_is_loaded_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let (broken, asked) = (
+        Arc::new(AtomicBool::new(true)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let (refuses, flushes) = (Arc::clone(&broken), Arc::clone(&asked));
+    // Kept, so that the first database finds it.
+    let flusher = Flusher::shared(&path, move || {
+        Flusher::new(move || {
+            flushes.fetch_add(1, Ordering::Relaxed);
+            if refuses.load(Ordering::Relaxed) {
+                let error = std::io::Error::other("for a test");
+                return Err(Unflushed::Broken(Arc::new(error)));
+            }
+            Ok(())
+        })
+    });
+    for load in 0..2 {
+        let database = Arc::new(Database::new(&path, limits(), allowance()));
+        let create = format!("CREATE TABLE t{load} (x)");
+        let refused = refusal(&Connection::new(database), &create).await;
+        assert!(refused.contains("disk I/O error"), "{refused}");
+        // The disk is well again, and what it lost is not known: only a new process may go on.
+        broken.store(false, Ordering::Relaxed);
+    }
+    drop(flusher);
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "it is not tried again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_reads_or_is_rolled_back_is_not_flushed() {
     let disk = Arc::new(Disk::default());
     let to = Arc::clone(&disk);
