@@ -136,6 +136,8 @@ pub(crate) struct Bounds {
     growing: usize,
     /// The limit in bytes that a growth was refused for since the request began.
     pub(crate) refused: Option<u64>,
+    /// That was refused because others have it.
+    crowded_out: bool,
 }
 
 /// Elements of one table: as many functions as a large program refers to, at 8 bytes each.
@@ -151,6 +153,7 @@ impl Bounds {
             pot,
             growing: 0,
             refused: None,
+            crowded_out: false,
         }
     }
 
@@ -161,8 +164,7 @@ impl Bounds {
 
     /// Whether it was refused what it may have, because others have it.
     pub(crate) fn is_crowded_out(&self) -> bool {
-        self.refused
-            .is_some_and(|limit| limit != self.memory_limit as u64)
+        self.refused.is_some() && self.crowded_out
     }
 }
 
@@ -181,13 +183,15 @@ impl wasmtime::ResourceLimiter for Bounds {
     ) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current);
         let after = self.memory_used.saturating_add(more);
-        let taken = if after > self.memory_limit {
+        let is_own = after > self.memory_limit;
+        let taken = if is_own {
             Err(self.memory_limit as u64)
         } else {
             self.pot.take(more as u64)
         };
         if let Err(limit) = taken {
             self.refused = Some(limit);
+            self.crowded_out = !is_own;
             return Ok(false);
         }
         self.memory_used = after;
@@ -203,6 +207,7 @@ impl wasmtime::ResourceLimiter for Bounds {
         self.memory_used -= growing;
         self.pot.give_back(growing as u64);
         self.refused = Some(self.memory_limit as u64);
+        self.crowded_out = false;
         Ok(())
     }
 
