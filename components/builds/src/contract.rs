@@ -120,22 +120,8 @@ fn of_runners() -> Contract {
                 .no_content()
                 .meaning("Nothing waits."),
         )
-        .route(
-            "start_build",
-            Operation::new("Begins with a leased build")
-                .path("id", Kind::Uuid)
-                .machine_body::<LeaseProof>()
-                .answer::<LeaseState>(200)
-                .problem("lease-lost"),
-        )
-        .route(
-            "heartbeat_build",
-            Operation::new("Goes on with a leased build")
-                .path("id", Kind::Uuid)
-                .machine_body::<LeaseProof>()
-                .answer::<LeaseState>(200)
-                .problem("lease-lost"),
-        )
+        .route("start_build", of_a_lease("Begins with a leased build"))
+        .route("heartbeat_build", of_a_lease("Goes on with a leased build"))
         .route(
             "append_build_logs",
             Operation::new("Writes lines of a build's log")
@@ -154,6 +140,14 @@ fn of_runners() -> Contract {
                 .no_content()
                 .problem("lease-lost"),
         )
+}
+
+fn of_a_lease(summary: &'static str) -> Operation {
+    Operation::new(summary)
+        .path("id", Kind::Uuid)
+        .machine_body::<LeaseProof>()
+        .answer::<LeaseState>(200)
+        .problem("lease-lost")
 }
 
 fn of_the_platform() -> Contract {

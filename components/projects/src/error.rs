@@ -48,7 +48,8 @@ impl From<ProjectsError> for Problem {
             }
             ProjectsError::OwnerNeeded => {
                 Self::new(409, "owner-needed", "The project needs its owner").detail(
-                    "The project carries this member's name in its addresses. Another owner has to                      take it over first: PATCH /projects/{id} with the own name as owner.",
+                    "The project carries this member's name in its addresses. Another owner has to \
+                     take it over first: PATCH /projects/{id} with the own name as owner.",
                 )
             }
             ProjectsError::DeploymentsRemain(_) => {

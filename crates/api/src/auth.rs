@@ -337,7 +337,7 @@ pub struct AuthAuditPage {
     pub cursor: Option<String>,
 }
 
-/// The answer to `DELETE /internal/users/{id}` of `projects`, for the platform's own use.
+/// The answer to `DELETE /internal/owners/{id}` of `projects`, for the platform's own use.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserForgotten {

@@ -8,7 +8,7 @@ use crate::{Description, Invalid};
 
 pub use calendar::{CalendarEntry, write_calendar};
 pub use dates::{EventDate, Period};
-pub use words::{SEARCH_WORDS, search_words, title_key, words_of};
+pub use words::{search_words, title_key, words_of};
 
 const TITLE_CHARS: usize = 200;
 

@@ -41,7 +41,7 @@ pub enum Failure {
         /// The bound in bytes.
         limit_bytes: u64,
     },
-    /// The client stopped sending in the middle of a body.
+    /// The client stopped sending in the middle of a body, or sent too slowly.
     BodyTooSlow,
     /// Too many requests wait already, or this one waited too long.
     Busy,
@@ -133,7 +133,9 @@ impl Failure {
             Self::BodyTooLarge { limit_bytes } => {
                 format!("A request body may have {limit_bytes} bytes here.").into()
             }
-            Self::BodyTooSlow => "Nothing of it came for ten seconds. Send it again.".into(),
+            Self::BodyTooSlow => {
+                "It came too slowly, or not at all for ten seconds. Send it again.".into()
+            }
             Self::Busy | Self::ClientGone => {
                 "More of them wait than may. Try again after the time in Retry-After.".into()
             }

@@ -151,8 +151,8 @@ pub(crate) async fn event_delete(tx: &Tx, owner: &Caller, number: i64) -> Result
     Ok(())
 }
 
-/// All words in one statement: an event has at most 2,200 characters, so fewer than 1,101 words and
-/// parameters, of the 32,766 that SQLite takes.
+/// All words in one statement: an event has at most 2,200 characters, each a word at most (Chinese characters are),
+/// so 2,202 parameters at most, of the 32,766 that SQLite takes.
 async fn words_insert(
     tx: &Tx,
     owner: &Caller,

@@ -10,8 +10,8 @@ use super::EventTitle;
 
 /// Longer words are found by their beginning.
 const WORD_CHARS: usize = 32;
-/// A search with more words finds nothing that it would not find with these.
-pub const SEARCH_WORDS: usize = 8;
+/// A search has at most so many words.
+const SEARCH_WORDS: usize = 8;
 const SEARCH_CHARS: usize = 100;
 /// Enough to order titles by; what is equal so far is ordered by id.
 const KEY_CHARS: usize = 64;

@@ -173,6 +173,8 @@ mod tests {
     fn every_problem_is_in_the_document() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/PROBLEMS.md");
         let document = std::fs::read_to_string(path).unwrap();
+        let (_, document) = document.split_once("In front of the applications").unwrap();
+        let (document, _) = document.split_once("At the one-time addresses").unwrap();
         for refusal in ALL {
             let (status, slug, ..) = refusal.words();
             let row = format!("| `{slug}` | {} |", status.as_u16());

@@ -335,7 +335,7 @@ impl RawConnection {
             Stop::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::OutOfMemory) => {
                 Failure::Statement(match self.heap.limit() {
                     Some(bytes) => format!(
-                        "out of memory: the databases of an application may take {bytes} bytes of it together"
+                        "out of memory: the databases of an application may take {bytes} bytes of it together, and those of all applications no more than there is"
                     ),
                     None => error.to_string(),
                 })
