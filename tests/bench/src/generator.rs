@@ -2,7 +2,7 @@
 //! was answered.
 //!
 //! HTTP/1.1 over raw sockets with TCP_NODELAY on one thread, so that it costs little beside what it measures. It reads
-//! answers with `Content-Length`, which all answers here have.
+//! answers with `Content-Length`, which all of ours have, and chunked ones.
 
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;
@@ -165,6 +165,15 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<
     let head = std::str::from_utf8(&buffer[..head_end])?.to_ascii_lowercase();
     if !head.starts_with("http/1.1 2") {
         bail!("{}", String::from_utf8_lossy(buffer));
+    }
+    if head.contains("\r\ntransfer-encoding: chunked\r\n") {
+        // What is asked here is text: an empty last chunk stands in no other place.
+        while !buffer.ends_with(b"\r\n0\r\n\r\n") {
+            if stream.read_buf(buffer).await? == 0 {
+                bail!("the connection was closed within an answer");
+            }
+        }
+        return Ok(());
     }
     let length: usize = head
         .split("\r\ncontent-length:")

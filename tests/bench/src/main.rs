@@ -7,6 +7,7 @@
 
 mod beside;
 mod cold;
+mod events;
 mod generator;
 mod hello;
 mod idle;
@@ -14,6 +15,7 @@ mod interfaces;
 mod load;
 mod login;
 mod platform;
+mod pocketbase;
 mod process;
 mod server;
 mod table;
@@ -53,6 +55,9 @@ struct Options {
     /// The `wasmtime` program to compare with; without it those rows say so.
     #[arg(long, env = "NOKUBE_WASMTIME")]
     wasmtime: Option<PathBuf>,
+    /// The PocketBase program to compare with; without it those rows are left out.
+    #[arg(long, env = "NOKUBE_POCKETBASE")]
+    pocketbase: Option<PathBuf>,
     /// Idle applications that are deployed.
     #[arg(long, default_value_t = 1000)]
     idle_apps: usize,
@@ -78,6 +83,8 @@ enum Part {
     Login,
     /// What others notice of an application that misbehaves.
     Beside,
+    /// Events and signing in, beside PocketBase.
+    Events,
     /// Many deployed applications that nobody asks.
     Idle,
     /// A second `cargo xtask up`.
@@ -136,6 +143,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Part::Beside) {
         beside::measure(&mut report, options).await?;
+    }
+    if wanted(Part::Events) {
+        events::measure(&mut report, options).await?;
     }
     if wanted(Part::Idle) {
         idle::measure(&mut report, options).await?;

@@ -50,6 +50,18 @@ impl Report {
         self.section(title, all.map(|column| (*column).to_owned()))
     }
 
+    /// The table of this title, begun when it is not there.
+    pub(crate) fn loads_again(&mut self, title: &str, more: &[&str]) -> &mut Section {
+        match self
+            .sections
+            .iter()
+            .position(|section| section.title == title)
+        {
+            Some(at) => &mut self.sections[at],
+            None => self.loads(title, more),
+        }
+    }
+
     /// Begins a table of single figures.
     pub(crate) fn figures(&mut self, title: &str) -> &mut Section {
         self.section(title, ["figures".to_owned()].into_iter())

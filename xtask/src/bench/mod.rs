@@ -14,6 +14,7 @@ pub(crate) fn run(layout: &Layout, arguments: &[String]) -> anyhow::Result<()> {
     build::guests(layout, &toolchain)?;
     build::native(layout)?;
     let wasmtime = peers::wasmtime(layout);
+    let pocketbase = peers::pocketbase(layout);
     // Selected as for tests, so that nothing is compiled for this alone.
     let mut building = process::cargo(&layout.root);
     building.args(["build", "--quiet", "--locked", "--release"]);
@@ -23,10 +24,12 @@ pub(crate) fn run(layout: &Layout, arguments: &[String]) -> anyhow::Result<()> {
     let mut command = process::command(layout.program("nokube-bench"));
     command.current_dir(&layout.root);
     tell_where_things_are(layout, &toolchain, &mut command)?;
-    match wasmtime {
-        Some(wasmtime) => command.env(peers::VARIABLE, wasmtime),
-        None => command.env_remove(peers::VARIABLE),
-    };
+    for (name, program) in [(peers::WASMTIME, wasmtime), (peers::POCKETBASE, pocketbase)] {
+        match program {
+            Some(program) => command.env(name, program),
+            None => command.env_remove(name),
+        };
+    }
     command.args(arguments);
     process::run(&mut command)
 }

@@ -1,4 +1,4 @@
-//! What the platform is compared with: `wasmtime serve`, of the version that the engine is built on.
+//! What the platform is compared with: `wasmtime serve`, of the version that the engine is built on, and PocketBase.
 
 use std::path::PathBuf;
 
@@ -13,11 +13,13 @@ const FEATURES: &str =
     "run,serve,cranelift,parallel-compilation,pooling-allocator,component-model-async";
 
 /// Names a `wasmtime` to use as it is; empty for none.
-pub(super) const VARIABLE: &str = "NOKUBE_WASMTIME";
+pub(super) const WASMTIME: &str = "NOKUBE_WASMTIME";
+/// Names a PocketBase to use as it is; empty for none.
+pub(super) const POCKETBASE: &str = "NOKUBE_POCKETBASE";
 
 /// The `wasmtime` program, built at the first call; nothing when it can't be had or is not wanted.
 pub(super) fn wasmtime(layout: &Layout) -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os(VARIABLE) {
+    if let Some(named) = std::env::var_os(WASMTIME) {
         return (!named.is_empty()).then(|| named.into());
     }
     match find_or_build(layout) {
@@ -61,6 +63,40 @@ fn find_or_build(layout: &Layout) -> anyhow::Result<PathBuf> {
             .arg(layout.tools()),
     )?;
     Ok(program)
+}
+
+/// What PocketBase is built from, a Go module. Newer ones want a newer Go than Debian's backports have.
+const POCKETBASE_MODULE: &str = "github.com/pocketbase/pocketbase/examples/base@v0.39.0";
+
+/// PocketBase, built at the first call; nothing when there is no Go.
+pub(super) fn pocketbase(layout: &Layout) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(POCKETBASE) {
+        return (!named.is_empty()).then(|| named.into());
+    }
+    let folder = layout.tools().join("pocketbase-v0.39.0");
+    let program = folder.join("base");
+    if program.is_file() {
+        return Some(program);
+    }
+    note("building PocketBase to compare with, once; this takes some minutes");
+    let built = machine::make_folder(&folder).and_then(|()| {
+        process::run(
+            process::command("nice")
+                .current_dir(&folder)
+                .args(["-n", "10", "go", "install", POCKETBASE_MODULE])
+                .env("GOBIN", &folder)
+                .env("CGO_ENABLED", "0")
+                .env("GOFLAGS", "-mod=mod")
+                .env("GOTOOLCHAIN", "local"),
+        )
+    });
+    match built {
+        Ok(()) => Some(program),
+        Err(reason) => {
+            note(&format!("no PocketBase to compare with: {reason:#}"));
+            None
+        }
+    }
 }
 
 /// The version of a package in a lock file.
