@@ -75,7 +75,7 @@ async fn in_turn<T>(
     work: impl FnOnce() -> Result<T, AuthError>,
 ) -> Result<T, AuthError> {
     // One by default: every other core is left to everybody else.
-    let at_once = cx.number_variable("hashes_at_once", 1)?.max(1);
+    let at_once = cx.number_variable("hashes_at_once", 2)?.max(1);
     let (id, running) = db
         .transaction(async |tx| {
             let now = cx.clock();

@@ -238,6 +238,10 @@ fn fill_events(file: &std::path::Path) -> anyhow::Result<()> {
             )?;
         }
     }
+    transaction.execute(
+        "INSERT OR REPLACE INTO event_owners SELECT owner_id, count(*) FROM events GROUP BY owner_id",
+        [],
+    )?;
     Ok(transaction.commit()?)
 }
 

@@ -1,7 +1,15 @@
 //! Turns at hashing. What other instances do is written into the database behind the component's back.
 
-use super::{PASSWORD, app, login, register};
+use super::{PASSWORD, login, register};
 use nokube_guest::db::Value;
+use nokube_guest::testing::TestApp;
+
+/// One turn at a time, so that a test can take them all.
+fn app() -> TestApp {
+    let app = super::app();
+    app.set("hashes_at_once", "1");
+    app
+}
 
 #[test]
 fn who_finds_the_queue_full_is_told_to_come_back() {

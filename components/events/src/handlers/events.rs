@@ -22,13 +22,13 @@ pub(crate) async fn create_event(mut cx: Ctx, caller: Caller) -> Result<Response
     let id = EventId::new(cx.now(), cx.random());
     let db = platform::open(&cx).await?;
     once(&cx, &db, &caller, async |tx| {
-        if store::events_of_owner_count(tx, &caller).await? >= limit {
+        if store::events_of_owner_count(tx, &caller).await? > limit {
             return Err(EventsError::TooMany(limit));
         }
-        store::event_insert(tx, &caller, id, &data, cx.now()).await?;
+        let stored = store::event_insert(tx, &caller, id, &data, cx.now()).await?;
         let detail = json!({ "title": data.title.as_str(), "status": data.status.as_str() });
         write_audit(&cx, tx, &caller, "event.create", id, detail).await?;
-        let event = event_shown(&found(tx, &caller, id).await?, &caller);
+        let event = event_shown(&stored, &caller);
         let location = format!("/api/v1/events/{id}");
         Ok(cx.resource(201, &event).location(location))
     })

@@ -62,25 +62,26 @@ pub(crate) async fn event_by_id(
     db.query_optional(&statement, params![owner.id, id]).await
 }
 
-/// How many events the owner has.
-pub(crate) async fn events_of_owner_count(db: &Db, owner: &Caller) -> Result<u64, DbError> {
-    let (count,) = db
+/// Counts one more event of the owner; says how many that are.
+pub(crate) async fn events_of_owner_count(tx: &Tx, owner: &Caller) -> Result<u64, DbError> {
+    let (count,) = tx
         .query_one(
-            "SELECT count(*) FROM events WHERE owner_id = ?1",
+            "INSERT INTO event_owners (owner_id, events) VALUES (?1, 1) \
+             ON CONFLICT (owner_id) DO UPDATE SET events = event_owners.events + 1 RETURNING events",
             params![owner.id],
         )
         .await?;
     Ok(count)
 }
 
-/// Adds an event.
+/// Adds an event; what is stored now.
 pub(crate) async fn event_insert(
     tx: &Tx,
     owner: &Caller,
     id: EventId,
     data: &EventData,
     now: Timestamp,
-) -> Result<(), DbError> {
+) -> Result<StoredEvent, DbError> {
     let period = &data.period;
     let (number,): (i64,) = tx
         .query_one(
@@ -102,7 +103,15 @@ pub(crate) async fn event_insert(
             ],
         )
         .await?;
-    words_insert(tx, owner, number, data).await
+    words_insert(tx, owner, number, data).await?;
+    Ok(StoredEvent {
+        number,
+        id,
+        data: data.clone(),
+        sequence: 0,
+        created_at: now,
+        updated_at: now,
+    })
 }
 
 /// Changes an event.
@@ -146,6 +155,11 @@ pub(crate) async fn event_delete(tx: &Tx, owner: &Caller, number: i64) -> Result
     tx.execute(
         "DELETE FROM events WHERE number = ?2 AND owner_id = ?1",
         params![owner.id, number],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE event_owners SET events = events - 1 WHERE owner_id = ?1",
+        params![owner.id],
     )
     .await?;
     Ok(())

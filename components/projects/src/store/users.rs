@@ -34,6 +34,11 @@ pub(crate) async fn user_forget(tx: &Tx, user: UserId) -> Result<(), DbError> {
     .await?;
     tx.execute("DELETE FROM events WHERE owner_id = ?1", params![user])
         .await?;
+    tx.execute(
+        "DELETE FROM event_owners WHERE owner_id = ?1",
+        params![user],
+    )
+    .await?;
     tx.execute("DELETE FROM event_feeds WHERE owner_id = ?1", params![user])
         .await?;
     tx.execute(

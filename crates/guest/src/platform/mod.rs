@@ -52,6 +52,11 @@ static MIGRATIONS: &[Migration] = &[
         name: "events",
         sql: include_str!("0007_events.sql"),
     },
+    Migration {
+        version: 10,
+        name: "cheaper writes",
+        sql: include_str!("0010_cheaper_writes.sql"),
+    },
 ];
 
 /// Opens the platform's database with its schema up to date.
