@@ -82,25 +82,12 @@ pub(crate) async fn event_insert(
     data: &EventData,
     now: Timestamp,
 ) -> Result<StoredEvent, DbError> {
-    let period = &data.period;
     let (number,): (i64,) = tx
         .query_one(
             "INSERT INTO events (owner_id, id, title, title_key, description, is_whole_days, \
              start_ms, end_ms, until_ms, status, sequence, created_at_ms, updated_at_ms) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?11) RETURNING number",
-            params![
-                owner.id,
-                id,
-                data.title.as_str(),
-                title_key(&data.title),
-                description(data),
-                period.is_whole_days(),
-                period.start().begins(),
-                period.end().begins(),
-                period.until(),
-                data.status.as_str(),
-                now
-            ],
+            &values_of(owner, id, data, now),
         )
         .await?;
     words_insert(tx, owner, number, data).await?;
@@ -122,24 +109,11 @@ pub(crate) async fn event_update(
     data: &EventData,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    let period = &data.period;
     tx.execute(
         "UPDATE events SET title = ?3, title_key = ?4, description = ?5, is_whole_days = ?6, \
          start_ms = ?7, end_ms = ?8, until_ms = ?9, status = ?10, sequence = sequence + 1, \
          updated_at_ms = ?11 WHERE number = ?2 AND owner_id = ?1",
-        params![
-            owner.id,
-            number,
-            data.title.as_str(),
-            title_key(&data.title),
-            description(data),
-            period.is_whole_days(),
-            period.start().begins(),
-            period.end().begins(),
-            period.until(),
-            data.status.as_str(),
-            now
-        ],
+        &values_of(owner, number, data, now),
     )
     .await?;
     tx.execute(
@@ -148,6 +122,29 @@ pub(crate) async fn event_update(
     )
     .await?;
     words_insert(tx, owner, number, data).await
+}
+
+/// Whose it is, which one, what it says, and when it was written: what both of these take.
+fn values_of(
+    owner: &Caller,
+    which: impl Into<Value>,
+    data: &EventData,
+    now: Timestamp,
+) -> [Value; 11] {
+    let period = &data.period;
+    [
+        owner.id.into(),
+        which.into(),
+        data.title.as_str().into(),
+        title_key(&data.title).into(),
+        data.description.as_ref().map(Description::as_str).into(),
+        period.is_whole_days().into(),
+        period.start().begins().into(),
+        period.end().begins().into(),
+        period.until().into(),
+        data.status.as_str().into(),
+        now.into(),
+    ]
 }
 
 /// Deletes an event and its words.
@@ -188,8 +185,4 @@ async fn words_insert(
     parameters.extend(words.into_iter().map(Value::from));
     tx.execute(&statement, &parameters).await?;
     Ok(())
-}
-
-fn description(data: &EventData) -> Option<&str> {
-    data.description.as_ref().map(Description::as_str)
 }
