@@ -140,6 +140,12 @@ async fn an_administrator_disables_and_enables_and_everyone_reads_what_was_done(
     let ada = api.register("ada", Some(platform.setup_code())).await;
     let eve = api.register("eve", None).await;
     let (_, token) = scoped(&eve, &["read"]).await;
+    let calendar = eve.post("/events/feed", &json!({})).await.expect(201)["url"].clone();
+    let calendar = async || {
+        let url = calendar.as_str().expect("an address");
+        reqwest::get(url).await.expect("an answer").status()
+    };
+    assert_eq!(calendar().await, 200);
     eve.get("/auth/users").await.problem(403);
     let found = ada.get("/auth/users?q=ev&role=user").await.expect(200);
     let id = found["data"][0]["id"].as_i64().expect("eve's id");
@@ -150,9 +156,11 @@ async fn an_administrator_disables_and_enables_and_everyone_reads_what_was_done(
     sign_in(&api, "eve", "correct horse eve").await.problem(401);
     exchange(&api, &token).await.problem(401);
     eve.get("/auth/me").await.problem(401);
+    assert_eq!(calendar().await, 404);
     patch(&ada, &path, &json!({ "disabled": false }))
         .await
         .expect(200);
+    assert_eq!(calendar().await, 200);
     sign_in(&api, "eve", "correct horse eve").await.expect(200);
     let own = ada.get("/auth/me").await.expect(200)["id"].clone();
     let last = patch(

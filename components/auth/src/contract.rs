@@ -88,6 +88,7 @@ pub(crate) fn contract() -> Contract {
         .route(
             "list_user_names",
             Operation::new("Names of users, by id or by name")
+                .description("Those whose accounts are disabled or gone are left out.")
                 .query("username", Kind::Any, "A name.")
                 .query("ids", Kind::Any, "Ids, separated by commas.")
                 .answer::<UserNames>(200),

@@ -1,9 +1,11 @@
 //! The calendar that other programs read: iCalendar, at a private address.
 
+use nokube_api::auth::UserNames;
+use nokube_domain::UserId;
 use nokube_domain::event::{CalendarEntry, write_calendar};
 use nokube_guest::db::Db;
 use nokube_guest::limits::{WINDOW_MS, address};
-use nokube_guest::{Ctx, Error, Response, platform};
+use nokube_guest::{Ctx, Error, Method, Response, platform};
 
 use super::feed::token_hash;
 use crate::error::EventsError;
@@ -16,7 +18,8 @@ const KEPT_MS: i64 = 31_622_400_000;
 /// About 2 MB. What ends first comes first.
 const MAX_ENTRIES: u64 = 5_000;
 
-/// `GET /events/calendar.ics?token=`: whoever has the address may read it.
+/// `GET /events/calendar.ics?token=`: whoever has the address may read it, while its owner's account is there and not
+/// disabled.
 pub(crate) async fn get_calendar(cx: Ctx) -> Result<Response, EventsError> {
     let token = cx.query("token").unwrap_or_default();
     let db = platform::open(&cx).await?;
@@ -31,6 +34,9 @@ pub(crate) async fn get_calendar(cx: Ctx) -> Result<Response, EventsError> {
     if is_over {
         return Err(EventsError::TooManyReads(standing));
     }
+    if !may_be_shown(&cx, feed.owner_id).await? {
+        return Err(missed(&cx, &db).await?);
+    }
     let since = cx.now().plus_millis(-KEPT_MS);
     let events = events_on_calendar(&db, feed.owner_id, since, MAX_ENTRIES).await?;
     let entries: Vec<CalendarEntry> = events.into_iter().map(entry).collect();
@@ -42,6 +48,15 @@ pub(crate) async fn get_calendar(cx: Ctx) -> Result<Response, EventsError> {
     Ok(standing.on_response(response))
 }
 
+/// Asks `auth`, which leaves out accounts that are disabled or gone. Without its answer nothing is shown.
+async fn may_be_shown(cx: &Ctx, owner: UserId) -> Result<bool, Error> {
+    let path = format!("/internal/users?ids={owner}");
+    let answer = cx
+        .call_component("auth", Method::GET, &path, None::<&()>)
+        .await?;
+    Ok(!answer.json::<UserNames>()?.users.is_empty())
+}
+
 /// Counts a wrong address, up to the limit; what is over it writes nothing.
 async fn missed(cx: &Ctx, db: &Db) -> Result<EventsError, EventsError> {
     let client = address(cx);
@@ -51,9 +66,11 @@ async fn missed(cx: &Ctx, db: &Db) -> Result<EventsError, EventsError> {
             return Ok(EventsError::TooManyReads(standing));
         }
     }
-    db.transaction(async |tx| store::miss_count(tx, &client, cx.now(), WINDOW_MS).await)
+    let counted = db
+        .transaction(async |tx| store::miss_count(tx, &client, cx.now(), WINDOW_MS).await)
         .await?;
-    Ok(Error::NotFound("calendar").into())
+    let standing = of_address(cx, counted.window_start_ms, counted.count)?;
+    Ok(EventsError::NoCalendar(standing))
 }
 
 fn entry(event: StoredEvent) -> CalendarEntry {

@@ -115,23 +115,23 @@ pub(crate) async fn misses_of(
     .await
 }
 
-/// Counts a wrong address, and drops the windows that have ended.
+/// Counts a wrong address, and drops the windows that have ended. The count is with this one.
 pub(crate) async fn miss_count(
     tx: &Tx,
     bucket: &str,
     now: Timestamp,
     window_ms: i64,
-) -> Result<(), DbError> {
+) -> Result<MissRow, DbError> {
     tx.execute(
         "DELETE FROM event_feed_misses WHERE window_start_ms <= ?1",
         params![now.plus_millis(-window_ms)],
     )
     .await?;
-    tx.execute(
+    tx.query_one(
         "INSERT INTO event_feed_misses (bucket, window_start_ms, count) VALUES (?1, ?2, 1) \
-         ON CONFLICT (bucket) DO UPDATE SET count = event_feed_misses.count + 1",
+         ON CONFLICT (bucket) DO UPDATE SET count = event_feed_misses.count + 1 \
+         RETURNING window_start_ms, count",
         params![bucket, now],
     )
-    .await?;
-    Ok(())
+    .await
 }

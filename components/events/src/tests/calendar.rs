@@ -2,10 +2,11 @@
 
 use icalendar::{Calendar, Component as _};
 use nokube_guest::db::Value;
+use nokube_guest::host::SendError;
 use nokube_guest::testing::{TestAnswer, TestApp};
 use serde_json::json;
 
-use super::{alice, app, created, sale, sale_with};
+use super::{accounts, alice, app, created, sale, sale_with};
 
 /// Makes an address and gives its path.
 fn address(app: &TestApp, token: &str) -> String {
@@ -85,6 +86,27 @@ fn an_address_ends_when_there_is_another_or_none() {
     };
     assert_eq!((delete(), delete()), (204, 404));
     assert_eq!(app.get(&second).send().status, 404);
+}
+
+#[test]
+fn the_calendar_of_a_disabled_account_is_not_there_until_it_is_enabled() {
+    let app = app();
+    created(&app, &sale());
+    let path = address(&app, &alice(&app));
+    accounts(&app, &[(2, "bob")]);
+    let disabled = app.get(&path).send();
+    let unknown = app.get("/api/v1/events/calendar.ics?token=x").send();
+    for answer in [&disabled, &unknown] {
+        let problem = answer.expect(404);
+        assert_eq!(problem["detail"], "There is no such calendar.");
+        let standing = answer.headers.get("ratelimit").unwrap();
+        assert!(standing.starts_with("\"address\";"), "{standing}");
+    }
+    accounts(&app, &[(1, "alice")]);
+    assert_eq!(calendar(&app.get(&path).send()).events().count(), 1);
+    // Nobody knows: nothing is shown.
+    app.answer_calls(|_| Err(SendError::NoAnswer("down".into())));
+    assert_eq!(app.get(&path).send().status, 503);
 }
 
 #[test]

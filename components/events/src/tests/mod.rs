@@ -6,13 +6,33 @@ mod list;
 mod plans;
 mod strangers;
 
+use nokube_guest::host::OutboundAnswer;
 use nokube_guest::testing::{TestAnswer, TestApp};
 use serde_json::{Value, json};
 
 fn app() -> TestApp {
     let app = TestApp::new(&crate::COMPONENT).described_by(&crate::contract::contract());
     app.set("platform_url", "https://nokube.example/");
+    accounts(&app, &[(1, "alice"), (2, "bob")]);
     app
+}
+
+/// `auth` knows these accounts, which are not disabled, and no others.
+fn accounts(app: &TestApp, known: &'static [(i64, &'static str)]) {
+    app.answer_calls(move |request| {
+        let (path, ids) = request.url.split_once("?ids=").unwrap();
+        assert_eq!(path, "http://auth.spin.internal/internal/users");
+        let users: Vec<Value> = known
+            .iter()
+            .filter(|(id, _)| ids == id.to_string())
+            .map(|(id, username)| json!({ "id": id, "username": username }))
+            .collect();
+        Ok(OutboundAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: json!({ "users": users }).to_string().into_bytes(),
+        })
+    });
 }
 
 fn alice(app: &TestApp) -> String {
