@@ -1,7 +1,9 @@
 //! The contract's part about invitations and second factors.
 
 use nokube_api::auth::{Invitation, NewInvitation, RecoveryCodes, TotpBegun, TotpState};
-use nokube_api::requests::auth::{ConfirmTotpRequest, CreateInvitationRequest, DeleteTotpRequest};
+use nokube_api::requests::auth::{
+    BeginTotpRequest, ConfirmTotpRequest, CreateInvitationRequest, DeleteTotpRequest,
+};
 use nokube_contract::{Contract, Kind, Operation};
 
 pub(crate) fn contract() -> Contract {
@@ -52,10 +54,14 @@ fn second_factor() -> Contract {
             "begin_totp",
             Operation::new("Begins to set a second factor up, or begins anew (RFC 6238)")
                 .description("Nothing changes for a sign-in before it is confirmed.")
+                .body::<BeginTotpRequest>()
                 .answer::<TotpBegun>(201)
                 .needs_role()
+                .limited()
                 .without_idempotency_key("the answer has a secret, which is not kept")
-                .problem("second-factor-on"),
+                .problem("wrong-credentials")
+                .problem("second-factor-on")
+                .problem("too-many-sign-ins"),
         )
         .route(
             "confirm_totp",

@@ -30,15 +30,23 @@ pub(super) async fn totp_state(db: &Db, user: UserId) -> Result<TotpState, AuthE
     })
 }
 
-/// `POST /auth/totp`: begins, or begins anew. Nothing changes for a sign-in before it is confirmed.
-pub(crate) async fn begin_totp(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+/// `POST /auth/totp`: begins, or begins anew. It takes the password: whoever has a stolen session could lock its user out
+/// with a device of their own. Nothing changes for a sign-in before it is confirmed.
+pub(crate) async fn begin_totp(mut cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    let mut fields = cx.fields().await?;
+    let password = fields.text("password", Password::parse_given);
+    let password = fields.finish(|| password)?;
     let db = open(&cx, &caller).await?;
+    let Proven {
+        throttle, standing, ..
+    } = prove_password(&cx, &db, &caller, &password).await?;
     let secret = cx.random::<{ totp::SECRET_BYTES }>();
     let sealed = second_factor::seal(&cx, caller.id, &secret)?;
     db.transaction(async |tx| {
         if !rows::totp_begin(tx, caller.id, &sealed, cx.now()).await? {
             return Err(AuthError::SecondFactorIsOn);
         }
+        throttle.forget(tx).await?;
         write_audit(&cx, tx, &caller, "totp.begin").await
     })
     .await?;
@@ -46,7 +54,7 @@ pub(crate) async fn begin_totp(cx: Ctx, caller: Caller) -> Result<Response, Auth
         secret: totp::base32(&secret),
         uri: totp::key_uri(&caller.username, &secret),
     };
-    Ok(Response::json(201, &begun))
+    Ok(standing.on_response(Response::json(201, &begun)))
 }
 
 /// `POST /auth/totp/confirm`: a code shows that the device has the secret. The only answer with the

@@ -35,7 +35,7 @@ fn an_account_is_gone_with_all_that_lets_it_in() {
     let begun = app
         .post("/api/v1/auth/totp")
         .bearer(access(&alice))
-        .json(&json!({}))
+        .json(&json!({ "password": PASSWORD }))
         .send();
     assert_eq!(begun.status, 201);
     assert_eq!(login(&app, "alice", "wrong password").status, 401);

@@ -3,7 +3,7 @@
 use nokube_guest::testing::{TestAnswer, TestApp};
 use serde_json::{Value, json};
 
-use super::{PASSWORD, access, app, login, register};
+use super::{PASSWORD, access, app, login, number, register};
 use crate::totp::tests::shown_code;
 
 /// 32 zero bytes.
@@ -39,6 +39,10 @@ fn from_base32(text: &str) -> Vec<u8> {
     bytes
 }
 
+fn begin(app: &TestApp, tokens: &Value) -> TestAnswer {
+    post(app, tokens, "/api/v1/auth/totp", json!({ "password": PASSWORD }))
+}
+
 fn post(app: &TestApp, tokens: &Value, path: &str, body: Value) -> TestAnswer {
     let request = app.post(path).bearer(access(tokens));
     request.json(&body).send()
@@ -49,7 +53,7 @@ impl Alice {
         let app = app();
         app.set("auth_sealing_key", KEY);
         let tokens = register(&app, "alice");
-        let begun = post(&app, &tokens, "/api/v1/auth/totp", json!({})).expect(201);
+        let begun = begin(&app, &tokens).expect(201);
         let text = begun["secret"].as_str().unwrap();
         assert_eq!(
             begun["uri"],
@@ -205,9 +209,8 @@ fn it_counts_once_it_is_confirmed_and_can_not_be_begun_over() {
     let app = app();
     app.set("auth_sealing_key", KEY);
     let tokens = register(&app, "alice");
-    let begin =
-        || post(&app, &tokens, "/api/v1/auth/totp", json!({})).expect(201)["secret"].clone();
-    let (first, second) = (begin(), begin());
+    let secret = || begin(&app, &tokens).expect(201)["secret"].clone();
+    let (first, second) = (secret(), secret());
     assert_ne!(first, second);
     assert_eq!(login(&app, "alice", PASSWORD).status, 200);
     let confirm = |secret: &Value| {
@@ -218,8 +221,32 @@ fn it_counts_once_it_is_confirmed_and_can_not_be_begun_over() {
     assert_eq!(confirm(&first).status, 401);
     assert_eq!(confirm(&second).status, 200);
     assert_eq!(kind(&confirm(&second)), "/problems/second-factor-on");
-    let again = post(&app, &tokens, "/api/v1/auth/totp", json!({}));
-    assert_eq!(again.status, 409);
+    assert_eq!(begin(&app, &tokens).status, 409);
+}
+
+#[test]
+fn a_session_without_the_password_begins_none() {
+    let app = app();
+    app.set("auth_sealing_key", KEY);
+    let tokens = register(&app, "alice");
+    let begin = |body: Value| post(&app, &tokens, "/api/v1/auth/totp", body);
+    assert_eq!(begin(json!({})).faults(), ["/password"]);
+    let statuses: Vec<u16> = (0..6)
+        .map(|_| begin(json!({ "password": "wrong password" })).status)
+        .collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429]);
+    assert_eq!(begin(json!({ "password": PASSWORD })).status, 429);
+    assert_eq!(number(&app, "SELECT count(*) FROM totp"), 0);
+    assert_eq!(
+        number(&app, "SELECT count(*) FROM audit WHERE action = 'totp.begin'"),
+        0
+    );
+    app.advance_ms(30_000);
+    let begun = begin(json!({ "password": PASSWORD }));
+    assert_eq!(begun.status, 201);
+    assert!(begun.headers.get("ratelimit").is_some());
+    let counted = "SELECT count(*) FROM throttles WHERE bucket LIKE 'second:%'";
+    assert_eq!(number(&app, counted), 0, "the right one forgets the wrong");
 }
 
 #[test]

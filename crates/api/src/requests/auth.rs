@@ -83,6 +83,15 @@ pub struct CreateInvitationRequest {
     pub expires_in_hours: Option<u32>,
 }
 
+/// `POST /auth/totp`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BeginTotpRequest {
+    /// The present password, so that a token alone cannot do it.
+    #[schemars(length(max = 1024), extend("format" = "password"))]
+    pub password: String,
+}
+
 /// `POST /auth/totp/confirm`.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]

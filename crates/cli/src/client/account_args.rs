@@ -53,9 +53,12 @@ pub(crate) struct RegisterArgs {
 pub(crate) enum TotpCommand {
     /// Set it up with an authenticator program, and print recovery codes.
     Enable {
-        /// The program's code; asked for without it.
+        /// The program's code, when it has the secret already; asked for without it.
         #[arg(long)]
         code: Option<String>,
+        /// Read the password from standard input. Without it `NOKUBE_PASSWORD` is used, or it is asked for.
+        #[arg(long)]
+        password_stdin: bool,
     },
     /// Take it away.
     Disable {

@@ -14,7 +14,10 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<()> {
     match command {
-        TotpCommand::Enable { code } => enable(client, code.as_deref(), output).await,
+        TotpCommand::Enable {
+            code,
+            password_stdin,
+        } => enable(client, code.as_deref(), *password_stdin, output).await,
         TotpCommand::Disable {
             code,
             password_stdin,
@@ -24,11 +27,17 @@ pub(crate) async fn run(
 
 /// The secret is shown, a code of it asked for, and only then it counts. With `code` the program has the
 /// secret already.
-async fn enable(client: &mut ApiClient, code: Option<&str>, output: Output) -> anyhow::Result<()> {
+async fn enable(
+    client: &mut ApiClient,
+    code: Option<&str>,
+    password_stdin: bool,
+    output: Output,
+) -> anyhow::Result<()> {
     let code = match code {
         Some(code) => code.to_owned(),
         None => {
-            let begun = client.post("/auth/totp", &json!({})).await?;
+            let body = json!({ "password": password(password_stdin, false)? });
+            let begun = client.post("/auth/totp", &body).await?;
             let text = |name: &str| begun[name].as_str().unwrap_or_default().to_owned();
             if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
                 output.progress(&format!(
