@@ -36,6 +36,8 @@ pub(crate) enum AuthError {
     SecondFactorIsOn,
     #[error("no second factor was begun")]
     SecondFactorNotBegun,
+    #[error("the platform demands a second factor, and the account has none")]
+    NoSecondFactor,
     #[error("nobody may register")]
     RegistrationClosed,
     #[error("registering takes an invitation")]
@@ -139,6 +141,11 @@ impl From<AuthError> for Problem {
                 Self::new(409, "second-factor-not-begun", "No second factor")
                     .detail("There is no second factor to confirm or to take away.")
             }
+            AuthError::NoSecondFactor => Self::new(403, "no-second-factor", "No second factor")
+                .detail(
+                    "The platform demands a second factor, and the account has none. Sign in with \
+                     the password and set one up: POST /auth/totp, or nokube totp enable.",
+                ),
             AuthError::RegistrationClosed => {
                 Self::new(403, "registration-closed", "Registration is closed")
                     .detail("Nobody can register here. Ask an administrator.")

@@ -1,8 +1,9 @@
-//! The second factor at a sign-in: sealed at rest, each code good once, few wrong ones at a time.
+//! The second factor at a sign-in: sealed at rest, each code good once, few wrong ones at a time; and whether everybody
+//! needs one (docs/decisions/0023).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use nokube_domain::UserId;
+use nokube_domain::{Capability, Reach, Scope, Scopes, UserId};
 use nokube_guest::db::{Db, Tx};
 use nokube_guest::{Ctx, Error};
 use nokube_keys::{SealingKey, Secret};
@@ -24,6 +25,36 @@ impl Given {
     pub(crate) fn of(totp: Option<String>, recovery: Option<String>) -> Option<Self> {
         totp.map(Self::Totp).or(recovery.map(Self::Recovery))
     }
+}
+
+/// Whether the variable `second_factor` demands one of everybody. What is not understood lets nobody in by mistake.
+fn is_required(cx: &Ctx) -> Result<bool, Error> {
+    match cx.variable("second_factor").as_deref().map(str::trim) {
+        None | Some("optional") => Ok(false),
+        Some("required") => Ok(true),
+        Some(_) => Err(Error::Configuration("second_factor")),
+    }
+}
+
+/// Whether a user has none where one is demanded.
+pub(crate) async fn is_missing(cx: &Ctx, db: &Db, user: UserId) -> Result<bool, AuthError> {
+    if !is_required(cx)? {
+        return Ok(false);
+    }
+    let row = totp_find(db, user).await?;
+    Ok(row.is_none_or(|row| row.confirmed_at_ms.is_none()))
+}
+
+/// What the sessions of a user are good for: for everything, or, while a second factor is missing, for the account
+/// alone, where one is set up.
+pub(crate) async fn scopes_of_session(
+    cx: &Ctx,
+    db: &Db,
+    user: UserId,
+) -> Result<Option<Scopes>, AuthError> {
+    let of_account = [Reach::Read, Reach::Write].map(|reach| Scope::Of(Capability::Account, reach));
+    let is_missing = is_missing(cx, db, user).await?;
+    Ok(is_missing.then(|| of_account.into_iter().collect()))
 }
 
 /// Lets a sign-in with the right password go on, or says what else it takes.

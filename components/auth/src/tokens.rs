@@ -10,12 +10,14 @@ use jwt_simple::claims::Claims;
 use jwt_simple::prelude::{Duration, UnixTimeStamp};
 use nokube_api::auth::Tokens;
 use nokube_domain::{Scopes, Timestamp};
+use nokube_guest::db::Db;
 use nokube_guest::token::{AUDIENCE, AccessClaims, ISSUER};
 use nokube_guest::{Ctx, Error};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::error::AuthError;
+use crate::second_factor;
 use crate::store::users::UserRow;
 
 /// 15 minutes: as long as a disabled user may go on.
@@ -54,17 +56,20 @@ pub(crate) fn api_token_of(session_id: &str) -> Option<&str> {
 }
 
 /// An access token of a session, with the refresh token for the next.
-pub(crate) fn issue(
+pub(crate) async fn issue(
     cx: &Ctx,
+    db: &Db,
     user: &UserRow,
     session_id: &str,
     refresh: RefreshToken,
 ) -> Result<Tokens, AuthError> {
+    let scopes = second_factor::scopes_of_session(cx, db, user.id).await?;
     Ok(Tokens {
-        access_token: issue_access(cx, user, session_id, None, ACCESS_SECONDS)?,
+        access_token: issue_access(cx, user, session_id, scopes.as_ref(), ACCESS_SECONDS)?,
         refresh_token: refresh.text,
         token_type: "Bearer".to_owned(),
         expires_in: ACCESS_SECONDS,
+        scope: scopes.as_ref().map(Scopes::to_string),
     })
 }
 

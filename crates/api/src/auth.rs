@@ -33,6 +33,10 @@ pub struct Tokens {
     pub token_type: String,
     /// Seconds until the access token ends.
     pub expires_in: u64,
+    /// What the access token is good for, separated by spaces, when not for everything: while the platform demands a
+    /// second factor that the account has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// The answer to `POST /auth/register` and `POST /auth/login`.

@@ -82,8 +82,12 @@ impl Parts {
             "security": [],
             "responses": self.responses(route, operation),
         });
-        if let Some(text) = operation.description {
-            described["description"] = text.into();
+        let unconditional = operation.unconditional;
+        let why_not = unconditional.map(|reason| format!("It takes no `If-Match`: {reason}."));
+        let sentences = operation.description.map(str::to_owned).into_iter();
+        let sentences: Vec<String> = sentences.chain(why_not).collect();
+        if !sentences.is_empty() {
+            described["description"] = sentences.join(" ").into();
         }
         if let Some((name, scheme)) = fixed::security(route.access) {
             described["security"] = json!([{ name: [] }]);

@@ -336,7 +336,7 @@ impl Operation {
         self
     }
 
-    /// It changes something of its own and has no version to compare; why.
+    /// It changes something of its own and has no version to compare; why, as the document says it.
     #[must_use]
     pub fn without_if_match(mut self, reason: &'static str) -> Self {
         self.unconditional = Some(reason);

@@ -162,7 +162,8 @@ impl From<Error> for Problem {
 fn scope_missing(scope: Scope) -> Problem {
     Problem::new(403, "scope-missing", "Token not good for this")
         .detail(format!(
-            "The API token behind this access token lacks the scope {scope}. Make one that has it."
+            "This access token lacks the scope {scope}. Make an API token that has it; or, if you signed in with a \
+             password, set up the second factor that the platform demands."
         ))
         .header(
             "www-authenticate",

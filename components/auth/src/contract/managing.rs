@@ -79,6 +79,7 @@ fn api_tokens() -> Contract {
                 .body::<ExchangeTokenRequest>()
                 .answer::<AccessToken>(200)
                 .problem("token-refused")
+                .problem("no-second-factor")
                 .limited(),
         )
         .route(
@@ -92,6 +93,7 @@ fn api_tokens() -> Contract {
                 .answer::<NewApiToken>(201)
                 .location()
                 .without_idempotency_key("the answer has a secret, which is not kept")
+                .problem("no-second-factor")
                 .problem("too-many-tokens"),
         )
         .route(

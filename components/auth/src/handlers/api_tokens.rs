@@ -11,7 +11,7 @@ use super::user_shown;
 use crate::api_token::ApiTokenValue;
 use crate::error::AuthError;
 use crate::limits::{self, Limit};
-use crate::store;
+use crate::{second_factor, store};
 use crate::store::api_tokens::{
     self, ApiTokenRow, api_token_delete, api_token_insert, api_token_of_user, api_token_use,
     api_tokens_count, api_tokens_drop_old, api_tokens_of_user,
@@ -46,6 +46,7 @@ pub(crate) async fn create_api_token(mut cx: Ctx, caller: Caller) -> Result<Resp
     let row = db
         .transaction(async |tx| {
             let user = live_user(tx, &caller).await?;
+            require_second_factor(&cx, tx, &user).await?;
             require_grantable(&caller, &user, &wanted.scopes)?;
             let expires_at = end_of(tx, &caller, wanted.expires_at, now).await?;
             api_tokens_drop_old(tx, now).await?;
@@ -98,6 +99,14 @@ fn parse_scopes(list: &Value) -> Result<Scopes, String> {
         Scope::parse(text).map_err(|invalid| format!("entry {} {invalid}", at + 1))
     };
     entries.iter().enumerate().map(scope).collect()
+}
+
+/// Where everybody needs a second factor, a program does for nobody what they could not do themselves.
+async fn require_second_factor(cx: &Ctx, db: &Db, user: &UserRow) -> Result<(), AuthError> {
+    match second_factor::is_missing(cx, db, user.id).await? {
+        true => Err(AuthError::NoSecondFactor),
+        false => Ok(()),
+    }
 }
 
 /// Nobody grants what they do not have.
@@ -211,7 +220,9 @@ pub(crate) async fn exchange_api_token(mut cx: Ctx) -> Result<Response, AuthErro
             let used = used.ok_or(AuthError::TokenRefused)?;
             // Nothing for an account that is disabled.
             let user = user_by_id(tx, used.user_id).await?;
-            Ok::<_, AuthError>((used, user.ok_or(AuthError::TokenRefused)?))
+            let user = user.ok_or(AuthError::TokenRefused)?;
+            require_second_factor(&cx, tx, &user).await?;
+            Ok::<_, AuthError>((used, user))
         })
         .await?;
     let left_ms = used

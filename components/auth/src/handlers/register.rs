@@ -49,7 +49,7 @@ pub(crate) async fn register_user(mut cx: Ctx) -> Result<Response, AuthError> {
         let _ = release(&db, &claims).await;
     }
     let (user, session_id, refresh) = made?;
-    let tokens = tokens::issue(&cx, &user, &session_id, refresh)?;
+    let tokens = tokens::issue(&cx, &db, &user, &session_id, refresh).await?;
     let user = user_shown(user);
     let answer = Response::json(201, &SignedIn { user, tokens }).location("/api/v1/auth/me");
     Ok(standings

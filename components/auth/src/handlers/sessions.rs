@@ -69,7 +69,7 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
             Ok::<_, AuthError>((user, session_id))
         })
         .await?;
-    let tokens = tokens::issue(&cx, &user, &session_id, refresh)?;
+    let tokens = tokens::issue(&cx, &db, &user, &session_id, refresh).await?;
     let user = user_shown(user);
     // The account's attempts are forgotten; the address's stay.
     let answer = Response::ok(&SignedIn { user, tokens });
@@ -174,7 +174,7 @@ pub(crate) async fn refresh_tokens(mut cx: Ctx) -> Result<Response, AuthError> {
         .await?;
     match outcome {
         Refreshed::Yes(user, session_id) => {
-            let tokens = tokens::issue(&cx, &user, &session_id, next)?;
+            let tokens = tokens::issue(&cx, &db, &user, &session_id, next).await?;
             Ok(Response::ok(&tokens))
         }
         Refreshed::No => Err(AuthError::RefreshRefused),

@@ -13,6 +13,7 @@ use crate::password::Password;
 use crate::second_factor::{self, Given};
 use crate::store::totp as rows;
 use crate::throttle::Throttle;
+use crate::tokens::api_token_of;
 use crate::{store, totp};
 
 /// `GET /auth/totp`.
@@ -135,7 +136,7 @@ pub(crate) async fn delete_totp(mut cx: Ctx, caller: Caller) -> Result<Response,
 
 /// The database, for a session of a person: a token made for a program has no business here.
 async fn open(cx: &Ctx, caller: &Caller) -> Result<Db, AuthError> {
-    if caller.scopes.is_some() {
+    if api_token_of(&caller.session_id).is_some() {
         return Err(Error::Forbidden("This needs a session, not an API token.").into());
     }
     let db = store::open(cx).await?;

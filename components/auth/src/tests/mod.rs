@@ -4,6 +4,7 @@ mod accounts;
 mod api_tokens;
 mod audit;
 mod brute_force;
+mod demanded;
 mod hashing;
 mod invitations;
 mod leaving;

@@ -7,7 +7,7 @@ use super::{PASSWORD, access, app, login, number, register};
 use crate::totp::tests::shown_code;
 
 /// 32 zero bytes.
-const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+pub(super) const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const START_SECONDS: u64 = 1_800_000_000;
 
 /// An account with a second factor.
@@ -41,6 +41,17 @@ fn from_base32(text: &str) -> Vec<u8> {
 
 fn begin(app: &TestApp, tokens: &Value) -> TestAnswer {
     post(app, tokens, "/api/v1/auth/totp", json!({ "password": PASSWORD }))
+}
+
+/// The secret that an answer shows.
+pub(super) fn secret_of(begun: &Value) -> Vec<u8> {
+    from_base32(begun["secret"].as_str().unwrap())
+}
+
+/// Turns it on, as the device does when the test begins.
+pub(super) fn confirm(app: &TestApp, tokens: &Value, secret: &[u8]) -> TestAnswer {
+    let code = json!({ "code": shown_code(secret, START_SECONDS) });
+    post(app, tokens, "/api/v1/auth/totp/confirm", code)
 }
 
 fn post(app: &TestApp, tokens: &Value, path: &str, body: Value) -> TestAnswer {
@@ -209,15 +220,11 @@ fn it_counts_once_it_is_confirmed_and_can_not_be_begun_over() {
     let app = app();
     app.set("auth_sealing_key", KEY);
     let tokens = register(&app, "alice");
-    let secret = || begin(&app, &tokens).expect(201)["secret"].clone();
+    let secret = || secret_of(&begin(&app, &tokens).expect(201));
     let (first, second) = (secret(), secret());
     assert_ne!(first, second);
     assert_eq!(login(&app, "alice", PASSWORD).status, 200);
-    let confirm = |secret: &Value| {
-        let code = shown_code(&from_base32(secret.as_str().unwrap()), START_SECONDS);
-        let body = json!({ "code": code });
-        post(&app, &tokens, "/api/v1/auth/totp/confirm", body)
-    };
+    let confirm = |secret: &[u8]| confirm(&app, &tokens, secret);
     assert_eq!(confirm(&first).status, 401);
     assert_eq!(confirm(&second).status, 200);
     assert_eq!(kind(&confirm(&second)), "/problems/second-factor-on");

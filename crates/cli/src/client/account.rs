@@ -164,6 +164,12 @@ fn signed_in(client: &ApiClient, answer: &Value, output: Output) {
         &json!({ "url": client.url(), "user": answer["user"] }),
         &format!("Signed in to {} as {}.", client.url(), client.username()),
     );
+    // An API token has its own scopes, on purpose.
+    if !answer["scope"].is_null() && !client.has_api_token() {
+        output.progress(
+            "This platform demands a second factor: run `nokube totp enable` before anything else.",
+        );
+    }
 }
 
 /// A token is no argument: those are in the list of processes and in the shell's history.

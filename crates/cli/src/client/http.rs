@@ -211,6 +211,23 @@ impl ApiClient {
             .is_some_and(|credentials| credentials.api_token.is_some())
     }
 
+    /// Has the next request ask for a new access token: the account may do more by now than the present one says.
+    pub(crate) fn drop_access_token(&mut self) -> anyhow::Result<()> {
+        let Some(present) = &mut self.credentials else {
+            return Ok(());
+        };
+        let file = CredentialsFile::lock()?;
+        if let Some(mut kept) = file.read()?
+            && kept.url == present.url
+            && kept.username == present.username
+        {
+            kept.expires_at = 0;
+            file.write(&kept)?;
+            *present = kept;
+        }
+        Ok(())
+    }
+
     async fn exchange(&self, token: &str) -> anyhow::Result<Value> {
         let answer = self
             .http

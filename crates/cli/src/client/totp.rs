@@ -60,6 +60,8 @@ async fn enable(
     let confirmed = client
         .post("/auth/totp/confirm", &json!({ "code": code.trim() }))
         .await?;
+    // Where everybody needs one, the present token was good for setting it up and no more.
+    client.drop_access_token()?;
     let codes: Vec<&str> = (confirmed["recovery_codes"].as_array().into_iter().flatten())
         .filter_map(serde_json::Value::as_str)
         .collect();
