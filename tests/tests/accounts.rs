@@ -230,6 +230,36 @@ async fn an_account_takes_its_data_along_and_goes_once_it_owns_nothing() {
 }
 
 #[tokio::test]
+async fn what_leaves_with_an_account_is_in_its_export() {
+    let platform = Platform::start();
+    let api = platform.api();
+    let ada = api.register("ada", Some(platform.setup_code())).await;
+    let eve = api.register("eve", None).await;
+    let shop = ada.create_project("shop").await;
+    let path = format!("/projects/{shop}/members/eve");
+    let request = ada.request(Method::PUT, &path);
+    let added = ada.send(request.json(&json!({ "role": "viewer" }))).await;
+    added.expect(201);
+    let event = json!({
+        "title": "Spring sale", "start_date": "2027-06-20", "end_date": "2027-06-21",
+        "status": "draft",
+    });
+    eve.post("/events", &event).await.expect(201);
+    eve.post("/events/feed", &json!({})).await.expect(201);
+    let export = eve.get("/auth/me/export").await.expect(200);
+    assert_eq!(export["events"][0]["title"], "Spring sale");
+    assert_eq!(export["events_complete"], true);
+    let mut memberships = export["memberships"].as_array().into_iter().flatten();
+    assert!(memberships.any(|member| member["project"] == "shop" && member["role"] == "viewer"));
+    assert!(export["calendar_feed"]["created_at"].is_string());
+    assert_eq!(export["activity"][0]["action"], "event_feed.create");
+    let password = json!({ "current_password": "correct horse eve" });
+    delete_with(&eve, "/auth/me", &password).await.expect(204);
+    let members = ada.get(&format!("/projects/{shop}/members")).await;
+    assert!(!members.expect(200).to_string().contains("eve"));
+}
+
+#[tokio::test]
 async fn the_same_by_command() {
     let platform = Platform::start();
     let api = platform.api();

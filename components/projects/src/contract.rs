@@ -1,6 +1,7 @@
 //! What each route promises, beside its row in the table: for the API's document and for tests.
 
 use nokube_api::auth::UserForgotten;
+use nokube_api::export::OwnerData;
 use nokube_api::health::Health;
 use nokube_api::projects::{AuditPage, Member, Project, PutMemberRequest};
 use nokube_api::requests::projects::{CreateProjectRequest, UpdateProjectRequest};
@@ -59,6 +60,14 @@ pub(crate) fn contract() -> Contract {
                 .if_match()
                 .needs_role()
                 .problem("deployments-remain"),
+        )
+        .route(
+            "get_user_data",
+            Operation::new("What forgetting a user would take away, for the user's own export")
+                .description("Events come in pieces; everything else comes with the first.")
+                .path("id", Kind::Id)
+                .query("after", Kind::Uuid, "The `next` of the piece before.")
+                .answer::<OwnerData>(200),
         )
         .route(
             "forget_user",

@@ -38,6 +38,7 @@ static ROUTES: &[Route] = nokube_guest::routes! {
         GET "/api/v1/audit" => handlers::audit::list_audit;
     }
     system {
+        GET "/internal/owners/:id" => handlers::internal::get_user_data;
         DELETE "/internal/owners/:id" => handlers::internal::forget_user;
     }
 };

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::events::EventFeed;
+use crate::export::{ExportedActivity, ExportedEvent, Membership};
+
 /// A user, as users see themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -272,7 +275,7 @@ pub struct Account {
     pub updated_at: String,
 }
 
-/// The answer to `GET /auth/me/export`: all that `auth` keeps about a user, but for what is secret.
+/// The answer to `GET /auth/me/export`: what is kept about a user and goes with the account, but for what is secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AccountExport {
@@ -293,6 +296,18 @@ pub struct AccountExport {
     pub audit: Vec<AuthAuditEntry>,
     /// Where older entries go on, as the `cursor` of `GET /auth/audit`; nothing when these are all.
     pub audit_cursor: Option<String>,
+    /// The projects that the user works on.
+    pub memberships: Vec<Membership>,
+    /// The private address of the user's calendar, without what makes it private.
+    pub calendar_feed: Option<EventFeed>,
+    /// The user's events, in the order they were made.
+    pub events: Vec<ExportedEvent>,
+    /// Whether these are all. No more than 16 MiB are exported at once; `GET /events` has every one.
+    pub events_complete: bool,
+    /// What the user did with projects, builds, deployments and events, newest first.
+    pub activity: Vec<ExportedActivity>,
+    /// Where older entries go on, as the `cursor` of `GET /audit`; nothing when these are all.
+    pub activity_cursor: Option<String>,
 }
 
 /// An address that a user signed in from.

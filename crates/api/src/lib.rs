@@ -6,6 +6,7 @@ pub mod auth;
 pub mod builds;
 pub mod deploy;
 pub mod events;
+pub mod export;
 pub mod health;
 pub mod logs;
 pub mod page;

@@ -43,7 +43,8 @@ fn account() -> Contract {
         )
         .route(
             "export_me",
-            Operation::new("What is kept about the caller's account, but for what is secret")
+            Operation::new("What is kept about the caller and goes with the account")
+                .description("Without what is secret, and without the projects the caller owns.")
                 .answer::<AccountExport>(200),
         )
 }

@@ -1,7 +1,8 @@
 //! Taking one's data along, and leaving (docs/decisions/0013).
 
 use nokube_api::auth::{AccountExport, KnownAddress, UserForgotten};
-use nokube_domain::UserRole;
+use nokube_api::export::OwnerData;
+use nokube_domain::{UserId, UserRole};
 use nokube_guest::{Audit, Caller, Ctx, Error, Method, Response};
 use serde_json::json;
 
@@ -28,8 +29,10 @@ use crate::throttle::forget_account;
 const EXPORTED_ENTRIES: u64 = 10_000;
 /// Far more sessions than anyone has.
 const EXPORTED_SESSIONS: u64 = 10_000;
+/// Of events, read in pieces: an instance has 128 MiB, and holds them as text, as rows and as the answer.
+const EXPORTED_BYTES: usize = 16 << 20;
 
-/// `GET /auth/me/export`: what `auth` keeps about the caller, but for what is secret.
+/// `GET /auth/me/export`: what is kept about the caller and goes with the account, but for what is secret.
 pub(crate) async fn export_me(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let db = store::open(&cx).await?;
     require_live(&db, &caller).await?;
@@ -43,6 +46,7 @@ pub(crate) async fn export_me(cx: Ctx, caller: Caller) -> Result<Response, AuthE
         ..AuditFilter::default()
     };
     let audit = audit_page(&db, &own, EXPORTED_ENTRIES).await?;
+    let platform = data_in_projects(&cx, caller.id).await?;
     let export = AccountExport {
         exported_at: cx.now().to_string(),
         account: account_shown(account),
@@ -60,11 +64,38 @@ pub(crate) async fn export_me(cx: Ctx, caller: Caller) -> Result<Response, AuthE
             .collect(),
         audit: audit.data,
         audit_cursor: audit.cursor,
+        memberships: platform.memberships,
+        calendar_feed: platform.calendar_feed,
+        events: platform.events,
+        events_complete: platform.next.is_none(),
+        activity: platform.activity,
+        activity_cursor: platform.activity_cursor,
     };
     Ok(Response::ok(&export).header(
         "content-disposition",
         r#"attachment; filename="nokube-account.json""#,
     ))
+}
+
+/// What the platform's database has of a user, with as many events as fit. Not all of it is not an answer.
+async fn data_in_projects(cx: &Ctx, user: UserId) -> Result<OwnerData, AuthError> {
+    let path = format!("/internal/owners/{user}");
+    let (mut data, mut bytes) = owner_data(cx, &path).await?;
+    while let Some(after) = data.next.clone().filter(|_| bytes < EXPORTED_BYTES) {
+        let (more, more_bytes) = owner_data(cx, &format!("{path}?after={after}")).await?;
+        bytes += more_bytes;
+        data.events.extend(more.events);
+        data.next = more.next;
+    }
+    Ok(data)
+}
+
+/// One piece, and how large it was.
+async fn owner_data(cx: &Ctx, path: &str) -> Result<(OwnerData, usize), AuthError> {
+    let answer = cx
+        .call_component("projects", Method::GET, path, None::<&()>)
+        .await?;
+    Ok((answer.json()?, answer.body.len()))
 }
 
 /// `DELETE /auth/me`: the account and all that lets somebody in with it. Refused while it owns projects, and to the

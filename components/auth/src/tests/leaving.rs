@@ -18,6 +18,55 @@ fn owning(app: &TestApp, owned: u64) {
     });
 }
 
+/// `projects` keeps two events of the user's, and gives one at a time.
+fn keeping(app: &TestApp) {
+    let event = |title: &str| {
+        json!({
+            "id": "01985000-0000-7000-8000-000000000001", "title": title, "description": null,
+            "start_date": "2027-06-20", "end_date": "2027-06-21", "all_day": true,
+            "status": "draft", "created_at": "2027-01-15T08:00:00.000Z",
+            "updated_at": "2027-01-15T08:00:00.000Z",
+        })
+    };
+    let first = json!({
+        "memberships": [{
+            "project_id": 1, "project": "Shop", "role": "viewer",
+            "added_at": "2027-01-15T08:00:00.000Z",
+        }],
+        "calendar_feed": null, "events": [event("First")], "next": "place",
+        "activity": [{
+            "id": 1, "time": "2027-01-15T08:00:00.000Z", "actor": "alice", "action": "event.create",
+            "target": "event:1", "project_id": null, "detail": {}, "request_id": "r",
+            "address": "192.0.2.1",
+        }],
+        "activity_cursor": "older",
+    });
+    let second = json!({
+        "memberships": [], "calendar_feed": null, "events": [event("Second")], "next": null,
+        "activity": [], "activity_cursor": null,
+    });
+    app.answer_calls(move |request| {
+        let body = match request.url.strip_prefix("http://projects.spin.internal/internal/owners/") {
+            Some("1") => &first,
+            Some("1?after=place") => &second,
+            _ => panic!("{}", request.url),
+        };
+        Ok(OutboundAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: body.to_string().into_bytes(),
+        })
+    });
+}
+
+#[test]
+fn an_export_without_what_projects_keeps_is_none() {
+    let app = app();
+    let alice = register(&app, "alice");
+    let request = app.get("/api/v1/auth/me/export").bearer(access(&alice));
+    assert_eq!(request.send().status, 503);
+}
+
 fn leave(app: &TestApp, tokens: &Value, password: &str) -> TestAnswer {
     app.delete("/api/v1/auth/me")
         .bearer(access(tokens))
@@ -170,6 +219,7 @@ fn an_export_has_everything_but_secrets() {
     let alice = register(&app, "alice");
     register(&app, "bob");
     let token = api_token(&app, access(&alice), &["builds:write"]);
+    keeping(&app);
     let answer = app
         .get("/api/v1/auth/me/export")
         .bearer(access(&alice))
@@ -193,6 +243,18 @@ fn an_export_has_everything_but_secrets() {
         .collect();
     assert_eq!(actions, ["token.create", "user.register"]);
     assert_eq!(export["audit_cursor"], json!(null));
+    // In two pieces.
+    let titles: Vec<_> = export["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["title"])
+        .collect();
+    assert_eq!(titles, ["First", "Second"]);
+    assert_eq!(export["events_complete"], true);
+    assert_eq!(export["memberships"][0]["project"], "Shop");
+    assert_eq!(export["activity"][0]["address"], "192.0.2.1");
+    assert_eq!(export["activity_cursor"], "older");
     let text = export.to_string();
     for secret in ["nkp_", "nkr_", "argon2", "bob"] {
         assert!(!text.contains(secret), "{secret}");

@@ -81,9 +81,21 @@ impl Place {
 }
 
 async fn page(db: &Db, filter: &AuditFilter, place: &Place) -> Result<Response, ProjectsError> {
+    let (rows, cursor) = entries(db, filter, place.cursor, place.limit).await?;
+    let data = rows.into_iter().map(entry_shown).collect();
+    Ok(Response::ok(&AuditPage { data, cursor }))
+}
+
+/// At most `limit` entries, and where older ones go on.
+pub(super) async fn entries(
+    db: &Db,
+    filter: &AuditFilter,
+    before: Option<TimeCursor>,
+    limit: u64,
+) -> Result<(Vec<AuditRow>, Option<String>), ProjectsError> {
     // One more than is shown tells whether there is more.
-    let mut rows = audit_before(db, filter, place.cursor, place.limit + 1).await?;
-    let shown = usize::try_from(place.limit).unwrap_or(usize::MAX);
+    let mut rows = audit_before(db, filter, before, limit + 1).await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;
     rows.truncate(shown);
     let cursor = rows.last().filter(|_| has_more).map(|last| {
@@ -93,11 +105,10 @@ async fn page(db: &Db, filter: &AuditFilter, place: &Place) -> Result<Response, 
         };
         place.to_string()
     });
-    let data = rows.into_iter().map(entry_shown).collect();
-    Ok(Response::ok(&AuditPage { data, cursor }))
+    Ok((rows, cursor))
 }
 
-fn entry_shown(row: AuditRow) -> AuditEntry {
+pub(super) fn entry_shown(row: AuditRow) -> AuditEntry {
     AuditEntry {
         id: row.id,
         time: row.at_ms.to_string(),

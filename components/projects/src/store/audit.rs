@@ -15,6 +15,8 @@ row! {
         pub(crate) project_id: Option<ProjectId>,
         pub(crate) detail: String,
         pub(crate) request_id: String,
+        /// For whoever did it alone.
+        pub(crate) address: Option<String>,
     }
 }
 
@@ -60,8 +62,8 @@ pub(crate) async fn audit_before(
     }
     let limit = conditions.parameter(limit);
     let statement = format!(
-        "SELECT id, at_ms, actor_name, action, target, project_id, detail, request_id FROM audit \
-         {} ORDER BY at_ms DESC, id DESC LIMIT {limit}",
+        "SELECT id, at_ms, actor_name, action, target, project_id, detail, request_id, address \
+         FROM audit {} ORDER BY at_ms DESC, id DESC LIMIT {limit}",
         conditions.text()
     );
     db.query(&statement, conditions.parameters()).await

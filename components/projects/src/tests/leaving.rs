@@ -82,3 +82,63 @@ fn a_forgotten_user_is_a_number_in_the_audit_trail_and_a_member_of_nothing() {
     );
     assert!(of_bob.contains("bob") && of_bob.contains("192.0.2.1"));
 }
+
+#[test]
+fn what_forgetting_takes_away_can_be_taken_along_before() {
+    let app = app();
+    create_named(&app, &app.token(2, "bob", "user"), "Shop");
+    create_named(&app, &alice(&app), "Own");
+    app.sql(
+        "platform",
+        "INSERT INTO project_members (project_id, user_id, username, role, added_at_ms) \
+         VALUES (1, 1, 'alice', 'viewer', 0)",
+    );
+    // Two hundred and three of alice's, a whole day each, and one of bob's.
+    app.sql(
+        "platform",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 204) \
+         INSERT INTO events (owner_id, id, title, title_key, is_whole_days, start_ms, end_ms, \
+         until_ms, status, sequence, created_at_ms, updated_at_ms) \
+         SELECT 1 + (i = 204), printf('01985000-0000-7000-8000-%012d', i), 'Event ' || i, '', 1, \
+         1800000000000 / 86400000 * 86400000, 1800000000000 / 86400000 * 86400000, 0, 'draft', 0, \
+         i, i FROM n",
+    );
+    app.sql(
+        "platform",
+        "INSERT INTO event_feeds VALUES (1, 'alice', 'a secret hash', 0, NULL, 0, 0)",
+    );
+    let piece = |query: &str| {
+        let request = app.get(&format!("/internal/owners/1{query}"));
+        request.bearer("test-system-token").send().expect(200)
+    };
+    let first = piece("");
+    let roles: Vec<_> = first["memberships"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| format!("{} {}", member["project"], member["role"]).replace('"', ""))
+        .collect();
+    assert_eq!(roles, ["Shop viewer", "Own owner"]);
+    assert_eq!(first["calendar_feed"]["created_at"], "1970-01-01T00:00:00.000Z");
+    assert_eq!(first["events"].as_array().unwrap().len(), 200);
+    let event = &first["events"][0];
+    assert_eq!(
+        (&event["title"], &event["start_date"], &event["all_day"]),
+        (&"Event 1".into(), &"2027-01-15".into(), &true.into())
+    );
+    let did = &first["activity"][0];
+    assert_eq!(
+        (&did["action"], &did["address"]),
+        (&"project.create".into(), &"192.0.2.1".into())
+    );
+    let second = piece(&format!("?after={}", first["next"].as_str().unwrap()));
+    assert_eq!(second["events"].as_array().unwrap().len(), 3);
+    assert_eq!(second["next"], serde_json::Value::Null);
+    assert!(second["memberships"].as_array().unwrap().is_empty());
+    for (text, is_there) in [("secret", false), ("bob", false), ("Event 203", true)] {
+        let all = format!("{first}{second}");
+        assert_eq!(all.contains(text), is_there, "{text}");
+    }
+    let refused = app.get("/internal/owners/1").bearer(&alice(&app)).send();
+    assert_eq!(refused.status, 401);
+}
