@@ -2,7 +2,8 @@
 //!
 //! Argon2id with OWASP's parameters (Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane). The
 //! policy is NIST SP 800-63B's: long enough, not one that everyone tries first, nothing else. Variables
-//! may raise the parameters; whoever signs in then gets a new hash.
+//! may raise the parameters; whoever signs in then gets a new hash. Until then a wrong password is made
+//! to cost what it costs where there is no account.
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -57,11 +58,36 @@ impl Cost {
     /// Whether a hash was made with less.
     pub(crate) fn is_above(self, hash: &str) -> Result<bool, AuthError> {
         let parsed = PasswordHash::new(hash).map_err(failed)?;
-        let params = Params::try_from(&parsed).map_err(failed)?;
+        let made_with = Self::of(&parsed)?;
         let is_current = parsed.algorithm == Algorithm::Argon2id.ident()
-            && params.m_cost() >= self.memory_kib
-            && params.t_cost() >= self.passes;
+            && made_with.memory_kib >= self.memory_kib
+            && made_with.passes >= self.passes;
         Ok(!is_current)
+    }
+
+    /// What a hash was made with.
+    fn of(hash: &PasswordHash<'_>) -> Result<Self, AuthError> {
+        let params = Params::try_from(hash).map_err(failed)?;
+        Ok(Self {
+            memory_kib: params.m_cost(),
+            passes: params.t_cost(),
+        })
+    }
+
+    /// KiB that are written: what the time of a hash follows.
+    fn work(self) -> u64 {
+        u64::from(self.memory_kib) * u64::from(self.passes)
+    }
+
+    /// What is missing when a hash of `cheaper` was computed instead of one of this cost: as many passes
+    /// over as much less memory, so never more than one of this cost.
+    fn beyond(self, cheaper: Self) -> Option<Self> {
+        let missing = self.work().checked_sub(cheaper.work())?;
+        let memory_kib = u32::try_from(missing.div_ceil(u64::from(self.passes))).ok()?;
+        (memory_kib > 0).then_some(Self {
+            memory_kib: memory_kib.max(Params::MIN_M_COST),
+            passes: self.passes,
+        })
     }
 
     /// The hash of nothing anyone can type: verified against when there is no such user, so that the
@@ -133,14 +159,41 @@ impl Password {
     pub(crate) fn verify(&self, hash: Option<&str>, cost: Cost) -> Result<bool, AuthError> {
         let decoy = cost.decoy();
         let parsed = PasswordHash::new(hash.unwrap_or(&decoy)).map_err(failed)?;
+        let made_with = Cost::of(&parsed)?;
+        computed(made_with);
         // By the parameters of the hash itself.
         let same = cost
             .argon2()?
             .verify_password(self.0.as_bytes(), &parsed)
             .is_ok();
+        // A hash from before the parameters were raised would tell by time that there is an account.
+        if !same && let Some(missing) = cost.beyond(made_with) {
+            self.compute(missing)?;
+        }
         Ok(same && hash.is_some())
     }
+
+    /// Takes as long as a hash of this cost, for nothing.
+    fn compute(&self, cost: Cost) -> Result<(), AuthError> {
+        computed(cost);
+        let mut nothing = [0; 32];
+        cost.argon2()?
+            .hash_password_into(self.0.as_bytes(), &[0; SALT_BYTES], &mut nothing)
+            .map_err(|error| AuthError::Hashing(error.to_string()))?;
+        // Whoever compiles this must not find out that nobody looks at it.
+        std::hint::black_box(nothing);
+        Ok(())
+    }
 }
+
+/// Tests count what was computed: time itself is no test.
+#[cfg(test)]
+fn computed(cost: Cost) {
+    tests::COMPUTED.with_borrow_mut(|all| all.push(cost));
+}
+
+#[cfg(not(test))]
+fn computed(_: Cost) {}
 
 /// On the list, or one character or a short pattern over and over, or a run of the alphabet or the digits.
 fn is_common(text: &str) -> bool {
@@ -166,6 +219,43 @@ mod tests {
         memory_kib: MEMORY_KIB,
         passes: PASSES,
     };
+
+    thread_local! {
+        /// What this test's thread computed.
+        pub(super) static COMPUTED: std::cell::RefCell<Vec<Cost>> = const {
+            std::cell::RefCell::new(Vec::new())
+        };
+    }
+
+    #[test]
+    fn a_wrong_password_costs_the_same_whatever_the_hash_was_made_with() {
+        let password = Password::parse_new("correct horse").ok().unwrap();
+        let wrong = Password::parse_given("correct horsf").ok().unwrap();
+        let old = password.hash([7; SALT_BYTES], COST).unwrap();
+        for (memory_kib, passes) in [
+            (MEMORY_KIB, PASSES),
+            (MEMORY_KIB + 1_024, PASSES),
+            (MEMORY_KIB, PASSES + 1),
+            (MEMORY_KIB + 777, PASSES + 3),
+        ] {
+            let cost = Cost { memory_kib, passes };
+            let spent = |hash: Option<&str>| {
+                COMPUTED.take();
+                assert!(!wrong.verify(hash, cost).unwrap());
+                let all = COMPUTED.take();
+                assert!(all.iter().all(|one| one.memory_kib <= memory_kib));
+                all.into_iter().map(Cost::work).sum::<u64>()
+            };
+            let (of_old, of_none) = (spent(Some(&old)), spent(None));
+            assert_eq!(of_none, cost.work());
+            // Rounded up to a whole KiB in each pass.
+            let rounding = of_old.checked_sub(of_none).unwrap();
+            assert!(rounding < u64::from(passes), "{cost:?}: {rounding}");
+            COMPUTED.take();
+            assert!(password.verify(Some(&old), cost).unwrap());
+            assert_eq!(COMPUTED.take(), [COST], "who is right waits for no more");
+        }
+    }
 
     #[test]
     fn a_password_verifies_against_its_own_hash_only() {
