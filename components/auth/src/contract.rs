@@ -56,7 +56,8 @@ pub(crate) fn contract() -> Contract {
                 .description("A refresh token works once; used twice it ends its whole session.")
                 .body::<RefreshRequest>()
                 .answer::<Tokens>(200)
-                .problem("refresh-refused"),
+                .problem("refresh-refused")
+                .limited(),
         )
         .route(
             "logout",

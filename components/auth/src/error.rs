@@ -15,11 +15,11 @@ pub(crate) enum AuthError {
     #[error("too many attempts")]
     TooManyAttempts(Standing),
     #[error("the refresh token is not valid")]
-    RefreshRefused,
+    RefreshRefused(Standing),
     #[error("the current password is wrong")]
     WrongPassword(Vec<Standing>),
     #[error("the API token is not valid")]
-    TokenRefused,
+    TokenRefused(Vec<Standing>),
     #[error("the user has {0} API tokens, as many as one may")]
     TooManyTokens(u64),
     #[error("nobody would be left to administer")]
@@ -80,14 +80,17 @@ impl From<AuthError> for Problem {
                     .header("www-authenticate", r#"Bearer realm="nokube""#),
                 |problem, standing| standing.on_problem(problem),
             ),
-            AuthError::TokenRefused => Self::new(401, "token-refused", "API token not valid")
-                .detail(
-                    "The API token is not valid, was revoked or has ended, or its account is disabled.",
-                )
-                .header(
-                    "www-authenticate",
-                    r#"Bearer realm="nokube", error="invalid_token""#,
-                ),
+            AuthError::TokenRefused(standings) => standings.iter().fold(
+                Self::new(401, "token-refused", "API token not valid")
+                    .detail(
+                        "The API token is not valid, was revoked or has ended, or its account is disabled.",
+                    )
+                    .header(
+                        "www-authenticate",
+                        r#"Bearer realm="nokube", error="invalid_token""#,
+                    ),
+                |problem, standing| standing.on_problem(problem),
+            ),
             AuthError::TooManyTokens(limit) => {
                 Self::new(409, "too-many-tokens", "Too many API tokens").detail(format!(
                     "One account may have {limit} API tokens on this platform. Revoke one first."
@@ -108,15 +111,15 @@ impl From<AuthError> for Problem {
                         .detail("There were too many attempts. Wait as long as Retry-After says."),
                 )
                 .header("retry-after", standing.reset_seconds.to_string()),
-            AuthError::RefreshRefused => Self::new(
-                401,
-                "refresh-refused",
-                "Refresh token not valid",
-            )
-            .detail("The refresh token is not valid, was used before or has ended. Sign in again.")
-            .header(
-                "www-authenticate",
-                r#"Bearer realm="nokube", error="invalid_token""#,
+            AuthError::RefreshRefused(standing) => standing.on_problem(
+                Self::new(401, "refresh-refused", "Refresh token not valid")
+                    .detail(
+                        "The refresh token is not valid, was used before or has ended. Sign in again.",
+                    )
+                    .header(
+                        "www-authenticate",
+                        r#"Bearer realm="nokube", error="invalid_token""#,
+                    ),
             ),
             AuthError::SetupCodeRefused => {
                 Self::new(403, "setup-code-refused", "Setup code refused").detail(

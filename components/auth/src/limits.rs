@@ -4,11 +4,11 @@
 //! slow accounts down (`throttle`) nor fill the database.
 
 use nokube_guest::Ctx;
-use nokube_guest::db::Db;
+use nokube_guest::db::{Db, Tx};
 pub(crate) use nokube_guest::limits::{Standing, WINDOW_MS, address};
 
 use crate::error::AuthError;
-use crate::store::attempts;
+use crate::store::attempts::{self, AttemptRow};
 
 /// One thing that is counted.
 pub(crate) struct Limit {
@@ -42,6 +42,16 @@ impl Limit {
             name: "address",
             bucket: format!("token:address:{}", address(cx)),
             quota: cx.number_variable("token_limit_per_address", 600)?,
+        })
+    }
+
+    /// Refreshes from one address, an office with a thousand sessions among them. Refresh tokens can't be guessed,
+    /// either; this bounds the work.
+    pub(crate) fn refresh_from_address(cx: &Ctx) -> Result<Self, AuthError> {
+        Ok(Self {
+            name: "address",
+            bucket: format!("refresh:address:{}", address(cx)),
+            quota: cx.number_variable("refresh_limit_per_address", 3_000)?,
         })
     }
 
@@ -81,17 +91,30 @@ pub(crate) async fn take(cx: &Ctx, db: &Db, limits: &[&Limit]) -> Result<Vec<Sta
             Ok::<_, AuthError>(counts)
         })
         .await?;
-    let mut standings = Vec::new();
-    for (limit, count) in limits.iter().zip(counts) {
+    let judged = limits.iter().zip(counts);
+    judged
+        .map(|(limit, count)| limit.judge(cx, &count))
+        .collect()
+}
+
+/// Counts an attempt against one limit, in the transaction of what is attempted. What is over the limit is not counted
+/// further, since the transaction ends with the error.
+pub(crate) async fn take_within(cx: &Ctx, tx: &Tx, limit: &Limit) -> Result<Standing, AuthError> {
+    attempts::attempts_expire(tx, cx.now(), WINDOW_MS).await?;
+    let count = attempts::attempt_count(tx, &limit.bucket, cx.now()).await?;
+    limit.judge(cx, &count)
+}
+
+impl Limit {
+    fn judge(&self, cx: &Ctx, count: &AttemptRow) -> Result<Standing, AuthError> {
         let ends = count.window_start_ms.plus_millis(WINDOW_MS);
-        let left = limit.quota.saturating_sub(count.count);
-        let standing = Standing::new(limit.name, limit.quota, left, cx.now(), ends);
-        if count.count > limit.quota {
-            return Err(AuthError::TooManyAttempts(standing));
+        let left = self.quota.saturating_sub(count.count);
+        let standing = Standing::new(self.name, self.quota, left, cx.now(), ends);
+        match count.count > self.quota {
+            true => Err(AuthError::TooManyAttempts(standing)),
+            false => Ok(standing),
         }
-        standings.push(standing);
     }
-    Ok(standings)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -210,17 +210,20 @@ pub(crate) async fn exchange_api_token(mut cx: Ctx) -> Result<Response, AuthErro
     let given = fields.required("token", |text: String| {
         Ok::<_, String>(ApiTokenValue::parse(text.trim()))
     });
-    let value = fields.finish(|| given)?.ok_or(AuthError::TokenRefused)?;
+    // What can't be one is not looked for, nor counted.
+    let value = fields.finish(|| given)?;
+    let value = value.ok_or(AuthError::TokenRefused(Vec::new()))?;
     let db = store::open(&cx).await?;
     let limit = Limit::exchange_from_address(&cx)?;
     let standings = limits::take(&cx, &db, &[&limit]).await?;
+    let refused = || AuthError::TokenRefused(standings.clone());
     let (used, user) = db
         .transaction(async |tx| {
             let used = api_token_use(tx, &value.hash(), cx.now()).await?;
-            let used = used.ok_or(AuthError::TokenRefused)?;
+            let used = used.ok_or_else(refused)?;
             // Nothing for an account that is disabled.
             let user = user_by_id(tx, used.user_id).await?;
-            let user = user.ok_or(AuthError::TokenRefused)?;
+            let user = user.ok_or_else(refused)?;
             require_second_factor(&cx, tx, &user).await?;
             Ok::<_, AuthError>((used, user))
         })

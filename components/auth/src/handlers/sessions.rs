@@ -11,7 +11,7 @@ use super::register::acting;
 use super::user_shown;
 use crate::error::AuthError;
 use crate::hashing;
-use crate::limits;
+use crate::limits::{self, Limit};
 use crate::password::Password;
 use crate::second_factor::{self, Given};
 use crate::store;
@@ -169,15 +169,20 @@ pub(crate) async fn refresh_tokens(mut cx: Ctx) -> Result<Response, AuthError> {
     let db = store::open(&cx).await?;
     let next = RefreshToken::generate(&cx);
     let hash = tokens::hash_refresh_token(&given);
-    let outcome = db
-        .transaction(async |tx| rotate(&cx, tx, &hash, &next).await)
+    let limit = Limit::refresh_from_address(&cx)?;
+    let (standing, outcome) = db
+        .transaction(async |tx| {
+            let standing = limits::take_within(&cx, tx, &limit).await?;
+            let outcome = rotate(&cx, tx, &hash, &next).await?;
+            Ok::<_, AuthError>((standing, outcome))
+        })
         .await?;
     match outcome {
         Refreshed::Yes(user, session_id) => {
             let tokens = tokens::issue(&cx, &db, &user, &session_id, next).await?;
-            Ok(Response::ok(&tokens))
+            Ok(standing.on_response(Response::ok(&tokens)))
         }
-        Refreshed::No => Err(AuthError::RefreshRefused),
+        Refreshed::No => Err(AuthError::RefreshRefused(standing)),
     }
 }
 
