@@ -1,6 +1,7 @@
 //! Failed attempts whose delays grow.
 //!
-//! Three things are counted at a sign-in, all in the database, so that every instance counts the same:
+//! Three things are counted at a sign-in, all in the database, so that every instance counts the same. An account is
+//! counted under its id, so that its name and its address have one budget; what nobody has, under what was typed:
 //!
 //! 1. its address, over all accounts, in a fixed window (`limits`);
 //! 2. the pair of account and address: a few mistakes are free, after that each costs twice the delay
@@ -24,6 +25,10 @@ use crate::store::throttles::{
     ThrottleRow, address_is_known, throttle_find, throttle_forget, throttle_give_back,
     throttle_put, throttles_expire, throttles_forget,
 };
+use crate::store::users::user_id;
+
+/// Ids begin at 1.
+const NOBODY: UserId = UserId(0);
 
 /// Mistakes that cost nothing are forgotten 15 minutes after the last.
 const FREE_MEMORY_MS: i64 = limits::WINDOW_MS;
@@ -176,15 +181,17 @@ fn hashed(account: &str) -> String {
     limits::hex(&Sha256::digest(account))
 }
 
-/// Forgets all that is counted of an account: by its id, its name and its address.
-pub(crate) async fn forget_account(tx: &Tx, user: UserId, names: &[&str]) -> Result<(), DbError> {
+/// What an account is counted under: its id, or what was typed when there is none. No id looks like a hash.
+fn counted_under(user: Option<UserId>, typed: &str) -> String {
+    user.map_or_else(|| hashed(typed), |id| format!("user-{id}"))
+}
+
+/// Forgets all that is counted of an account.
+pub(crate) async fn forget_account(tx: &Tx, user: UserId) -> Result<(), DbError> {
     Throttle::second_secret(user).forget(tx).await?;
-    for name in names {
-        let name = hashed(name);
-        throttles_forget(tx, &format!("login:pair:{name}:")).await?;
-        throttle_forget(tx, &format!("login:everywhere:{name}")).await?;
-    }
-    Ok(())
+    let name = counted_under(Some(user), "");
+    throttles_forget(tx, &format!("login:pair:{name}:")).await?;
+    throttle_forget(tx, &format!("login:everywhere:{name}")).await
 }
 
 impl LoginAttempt {
@@ -193,16 +200,8 @@ impl LoginAttempt {
         // An address over its limit is counted for that address only: it fills no other table.
         let mut standings = limits::take(cx, db, &[&Limit::login_from_address(cx)?]).await?;
         let address = limits::address(cx);
-        let name = hashed(account);
-        let pair = Throttle {
-            rule: Rule::of_pair(cx)?,
-            bucket: format!("login:pair:{name}:{address}"),
-        };
-        let everywhere = Throttle {
-            rule: Rule::everywhere(cx)?,
-            bucket: format!("login:everywhere:{name}"),
-        };
-        let (row, is_known, now) = db
+        let (of_pair, of_everywhere) = (Rule::of_pair(cx)?, Rule::everywhere(cx)?);
+        let (attempt, standing) = db
             .transaction(async |tx| {
                 // As in `Throttle::take`.
                 let now = cx.clock();
@@ -210,7 +209,19 @@ impl LoginAttempt {
                 let refused = |throttle: &Throttle, open_at: Timestamp| {
                     AuthError::TooManyAttempts(throttle.rule.closed(open_at, now))
                 };
-                let is_known = address_is_known(tx, account, &address, now).await?;
+                let user = user_id(tx, account).await?;
+                let name = counted_under(user, account);
+                let pair = Throttle {
+                    rule: of_pair,
+                    bucket: format!("login:pair:{name}:{address}"),
+                };
+                let everywhere = Throttle {
+                    rule: of_everywhere,
+                    bucket: format!("login:everywhere:{name}"),
+                };
+                // Asked of nobody as well: both take the same steps.
+                let user = user.unwrap_or(NOBODY);
+                let is_known = address_is_known(tx, user, &address, now).await?;
                 let present = throttle_find(tx, &pair.bucket).await?;
                 let row = (pair.rule.count(present, now)).map_err(|at| refused(&pair, at))?;
                 if !is_known {
@@ -220,13 +231,16 @@ impl LoginAttempt {
                     throttle_put(tx, &everywhere.bucket, &counted).await?;
                 }
                 throttle_put(tx, &pair.bucket, &row).await?;
-                Ok::<_, AuthError>((row, is_known, now))
+                let standing = pair.rule.standing(&row, now);
+                let everywhere = (!is_known).then_some(everywhere);
+                Ok::<_, AuthError>(((pair, everywhere), standing))
             })
             .await?;
-        standings.push(pair.rule.standing(&row, now));
+        standings.push(standing);
+        let (pair, everywhere) = attempt;
         Ok(Self {
             pair,
-            everywhere: (!is_known).then_some(everywhere),
+            everywhere,
             standings,
         })
     }

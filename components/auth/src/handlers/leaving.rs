@@ -114,12 +114,7 @@ pub(crate) async fn delete_me(mut cx: Ctx, caller: Caller) -> Result<Response, A
     }
     forget_in_projects(&cx, &caller).await?;
     db.transaction(async |tx| {
-        let names = [
-            Some(proven.user.username.as_str()),
-            proven.user.email.as_deref(),
-        ];
-        let names: Vec<&str> = names.into_iter().flatten().collect();
-        forget_account(tx, caller.id, &names).await?;
+        forget_account(tx, caller.id).await?;
         invitations_forget_user(tx, caller.id).await?;
         let audit = Audit {
             action: "user.delete",

@@ -37,11 +37,7 @@ pub(crate) async fn reset_password(mut cx: Ctx) -> Result<Response, AuthError> {
         if remove {
             totp_delete(tx, id).await?;
         }
-        let names: Vec<&str> = [Some(user.username.as_str()), user.email.as_deref()]
-            .into_iter()
-            .flatten()
-            .collect();
-        forget_account(tx, id, &names).await?;
+        forget_account(tx, id).await?;
         let detail = json!({ "second_factor_removed": remove, "sessions_ended": ended });
         write_audit(&cx, tx, None, "user.reset_password", id, detail).await?;
         shown(tx, id).await

@@ -74,11 +74,11 @@ pub(crate) async fn throttle_give_back(
     Ok(())
 }
 
-/// Forgets every bucket whose name begins so.
+/// Forgets every bucket whose name begins so: from there to what begins with the last letter there is.
 pub(crate) async fn throttles_forget(tx: &Tx, beginning: &str) -> Result<(), DbError> {
     tx.execute(
-        "DELETE FROM throttles WHERE substr(bucket, 1, length(?1)) = ?1",
-        params![beginning],
+        "DELETE FROM throttles WHERE bucket >= ?1 AND bucket < ?2",
+        params![beginning, format!("{beginning}{}", char::MAX)],
     )
     .await?;
     Ok(())
@@ -91,19 +91,18 @@ pub(crate) async fn throttle_forget(tx: &Tx, bucket: &str) -> Result<(), DbError
     Ok(())
 }
 
-/// Whether the account of this name or address, if there is one, signed in from there before.
+/// Whether a user signed in from there before.
 pub(crate) async fn address_is_known(
     tx: &Tx,
-    account: &str,
+    user: UserId,
     address: &str,
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let row: Option<(i64,)> = tx
         .query_optional(
-            "SELECT 1 FROM known_addresses k JOIN users u ON u.id = k.user_id \
-             WHERE (u.username = ?1 OR u.email = ?1) AND k.address = ?2 \
-             AND k.last_used_at_ms > ?3",
-            params![account, address, now.plus_millis(-KNOWN_MS)],
+            "SELECT 1 FROM known_addresses \
+             WHERE user_id = ?1 AND address = ?2 AND last_used_at_ms > ?3",
+            params![user, address, now.plus_millis(-KNOWN_MS)],
         )
         .await?;
     Ok(row.is_some())

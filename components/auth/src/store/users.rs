@@ -76,6 +76,17 @@ pub(crate) async fn email_is_taken(db: &Db, email: &Email) -> Result<bool, DbErr
     Ok(row.is_some())
 }
 
+/// Whose name or address it is, disabled or not.
+pub(crate) async fn user_id(db: &Db, account: &str) -> Result<Option<UserId>, DbError> {
+    let row: Option<(UserId,)> = db
+        .query_optional(
+            "SELECT id FROM users WHERE username = ?1 OR email = ?1",
+            params![account],
+        )
+        .await?;
+    Ok(row.map(|(id,)| id))
+}
+
 /// The credentials of the account with this name or address.
 pub(crate) async fn user_credentials(
     db: &Db,

@@ -1,6 +1,7 @@
 //! How often credentials may be tried.
 
-use super::{PASSWORD, app, login, register};
+use super::{PASSWORD, access, api_token, app, exchange, login, refresh, register};
+use serde_json::json;
 
 #[test]
 fn failures_of_one_account_are_limited_and_forgotten_in_time() {
@@ -24,6 +25,30 @@ fn failures_of_one_account_are_limited_and_forgotten_in_time() {
     assert_eq!(refused.headers.get("retry-after"), Some("30"));
     app.advance_ms(30_000);
     assert_eq!(login(&app, "alice", PASSWORD).status, 200);
+}
+
+#[test]
+fn the_name_and_the_address_of_an_account_have_one_budget() {
+    let app = app();
+    app.set("login_limit_per_account", "3");
+    let body = json!({
+        "username": "alice", "email": "alice@example.com", "password": PASSWORD
+    });
+    let _ = app.post("/api/v1/auth/register").json(&body).send().expect(201);
+    let by = |field: &str, name: &str, password: &str| {
+        let body = json!({ field: name, "password": password });
+        app.post("/api/v1/auth/login").json(&body).send().status
+    };
+    assert_eq!(by("username", "alice", "wrong password"), 401);
+    assert_eq!(by("email", "alice@example.com", "wrong password"), 401);
+    assert_eq!(by("username", "ALICE", "wrong password"), 401);
+    assert_eq!(by("email", "alice@example.com", PASSWORD), 429);
+    assert_eq!(by("username", "alice", PASSWORD), 429);
+    // What nobody has is counted as it is typed.
+    assert_eq!(by("username", "nobody", "wrong password"), 401);
+    app.advance_ms(30_000);
+    assert_eq!(by("username", "alice", PASSWORD), 200);
+    assert_eq!(by("email", "alice@example.com", "wrong password"), 401);
 }
 
 #[test]
@@ -81,4 +106,43 @@ fn fifty_registrations_from_one_address_are_fine() {
         "SELECT 600 - count FROM attempts WHERE bucket LIKE 'register:%'",
     );
     assert_eq!(rows[0][0], nokube_guest::db::Value::Integer(left));
+}
+
+#[test]
+fn refreshing_from_one_address_is_bounded_and_spends_no_token_beyond() {
+    let app = app();
+    app.set("refresh_limit_per_address", "2");
+    let tokens = register(&app, "alice");
+    let first = refresh(&app, &tokens);
+    let standing = first.headers.get("ratelimit").unwrap();
+    assert_eq!(standing, "\"address\";r=1;t=900");
+    let first = first.expect(200);
+    let wrong = json!({ "refresh_token": "nkr_none" });
+    let refused = refresh(&app, &wrong);
+    assert_eq!(refused.expect(401)["type"], "/problems/refresh-refused");
+    assert!(refused.headers.get("ratelimit").is_some());
+    let over = refresh(&app, &first);
+    assert_eq!(over.expect(429)["type"], "/problems/too-many-attempts");
+    assert_eq!(over.headers.get("retry-after"), Some("900"));
+    app.advance_ms(15 * 60_000);
+    assert_eq!(refresh(&app, &first).status, 200);
+}
+
+#[test]
+fn registering_and_exchanging_from_one_address_are_bounded() {
+    let app = app();
+    app.set("register_limit_per_address", "2");
+    app.set("token_limit_per_address", "1");
+    let alice = register(&app, "alice");
+    register(&app, "bob");
+    let body = json!({ "username": "carol", "password": PASSWORD });
+    let over = app.post("/api/v1/auth/register").json(&body).send();
+    assert_eq!(over.expect(429)["type"], "/problems/too-many-attempts");
+    let mut token = api_token(&app, access(&alice), &["read"]);
+    assert_eq!(exchange(&app, &token).status, 200);
+    let over = exchange(&app, &token);
+    assert_eq!(over.expect(429)["type"], "/problems/too-many-attempts");
+    // What was never a token is refused before anything is counted.
+    token["token"] = "nkp_none".into();
+    assert_eq!(exchange(&app, &token).status, 401);
 }
