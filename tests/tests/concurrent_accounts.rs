@@ -95,3 +95,22 @@ async fn a_crowd_that_signs_in_is_served_in_turn_or_told_when_to_come_back() {
     // Nobody was counted as having guessed.
     assert_eq!(login(api.clone()).await.status, 200);
 }
+
+#[tokio::test]
+async fn of_thirty_who_guess_at_once_ten_are_looked_at() {
+    // They hash at the same time, so that none of them is over before another is counted.
+    let platform = Platform::start_with(&["--variable", "hashes_at_once=30"]);
+    let api = platform.api();
+    api.register("alice", None).await;
+    let body = json!({ "username": "alice", "password": "not the password" });
+    let answers = join_all((0..30).map(|_| api.post("/auth/login", &body))).await;
+    assert_eq!(statuses(&answers), BTreeMap::from([(401, 10), (429, 20)]));
+    for answer in &answers {
+        let kind = match answer.status.as_u16() {
+            401 => "/problems/wrong-credentials",
+            _ => "/problems/too-many-attempts",
+        };
+        assert_eq!(answer.json()["type"], kind);
+        assert!(answer.headers.contains_key("ratelimit"));
+    }
+}

@@ -37,8 +37,11 @@ fn of_users() -> Contract {
             "create_build_upload",
             Operation::new("Asks for a build of a source that is sent: a `.tar.gz`")
                 .description(
-                    "Answers 307 and a one-time address for the same body; who follows it ends up with 202 and the \
-                     build.",
+                    "Answers 307 and a one-time address for the same body, by `POST` or `PUT`; who follows it ends up \
+                     with 202 and the build. The address is the credential. It answers 403 `ticket-invalid` when it is \
+                     altered or too old and `ticket-other-use` when it is for something else, 408 `incomplete`, 409 \
+                     `conflict` or `ticket-busy`, 410 `ticket-spent`, 413 `too-large` and 503 `storage-full`, as \
+                     problems like all others.",
                 )
                 .required_query("project_id", Kind::Id, "Whose build it is.")
                 .required_query("service_name", Kind::Label, "The service that is built.")

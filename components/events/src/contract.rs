@@ -113,7 +113,7 @@ fn calendar() -> Contract {
         .route(
             "get_event_feed",
             Operation::new("Whether the caller's calendar has a private address, and is read")
-                .answer::<EventFeed>(200)
+                .resource::<EventFeed>(200)
                 .names_something(),
         )
         .route(

@@ -223,6 +223,7 @@ async fn methods_limits_and_paths_are_held_against_all() {
     assert_eq!(operations[0].method, Method::POST);
     rules::methods(&scene, &operations).await;
     rules::limits(&scene, &operations).await;
+    rules::one_time_addresses(&scene).await;
     rules::paths_that_nobody_has(&scene).await;
     finds(
         &scene,
@@ -231,12 +232,20 @@ async fn methods_limits_and_paths_are_held_against_all() {
             "by OPTIONS: 200 instead of 204",
             "a page of https://console.example.com is told None",
             "by OPTIONS: Allow is",
-            "200 without RateLimit",
+            "200 without ratelimit",
             "may be tried for ever",
             "the document that is served is not the one that is committed",
             "GET /nothing: 200",
+            "a one-time address by DELETE: 200",
+            "a one-time address altered: 200",
         ],
     );
+    let unheard = json!({
+        "operationId": "unheard_of", "responses": { "429": { "description": limited } },
+    });
+    let unheard = Scene::made_up(&item("post", &unheard), agreeable);
+    rules::limits(&unheard, &unheard.operations()).await;
+    finds(&unheard, &["unheard_of: has a limit that nothing tries"]);
     let scene = Scene::made_up(&document, |_| {
         let everybody = [
             ("access-control-allow-origin", "*"),

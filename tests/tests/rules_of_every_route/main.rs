@@ -45,6 +45,7 @@ async fn every_route_keeps_the_rules_of_the_api() {
         }
     }
     rules::limits(&scene, &operations).await;
+    rules::one_time_addresses(&scene).await;
     rules::paths_that_nobody_has(&scene).await;
     let faults = scene.faults();
     assert!(

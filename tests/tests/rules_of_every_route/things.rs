@@ -23,6 +23,8 @@ pub(crate) struct Things {
     /// Has begun to set a second factor up, with this secret.
     pub(crate) beginner: String,
     pub(crate) totp_secret: String,
+    /// Has begun to, and does not know the secret.
+    pub(crate) guesser: String,
     /// Has a second factor, and this code left.
     pub(crate) guarded: String,
     pub(crate) recovery_code: String,
@@ -42,6 +44,8 @@ pub(crate) struct Things {
     pub(crate) spare_project: i64,
     pub(crate) build: String,
     pub(crate) waiting_build: String,
+    /// Where the source of that build is sent.
+    pub(crate) upload_path: String,
     pub(crate) deployment: String,
     pub(crate) event: String,
     pub(crate) spare_event: String,
@@ -88,6 +92,9 @@ impl Things {
         let beginner = anyone.register("beginner", None).await;
         self.totp_secret = begun(&beginner, "beginner").await;
         self.beginner = token(&beginner);
+        let guesser = anyone.register("guesser", None).await;
+        begun(&guesser, "guesser").await;
+        self.guesser = token(&guesser);
         let guarded = anyone.register("guarded", None).await;
         let code = totp::code_now(&begun(&guarded, "guarded").await);
         let confirmed = guarded
@@ -136,7 +143,7 @@ impl Things {
             "project_id": self.project, "service_name": "web", "build_id": self.build,
         });
         self.deployment = text(&ada.deploy(&release).await["deployment_id"]);
-        self.waiting_build = waiting_build(ada, self.project).await;
+        (self.waiting_build, self.upload_path) = waiting_build(ada, self.project).await;
     }
 
     async fn make_events(&mut self, ada: &Api) {
@@ -178,8 +185,8 @@ async fn begun(api: &Api, username: &str) -> String {
     text(&api.post("/auth/totp", &body).await.expect(201)["secret"])
 }
 
-/// A build that waits for its source.
-async fn waiting_build(ada: &Api, project: i64) -> String {
+/// A build that waits for its source, and the path that takes it.
+async fn waiting_build(ada: &Api, project: i64) -> (String, String) {
     let path = format!("/builds/upload?project_id={project}&service_name=waiting");
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -191,6 +198,9 @@ async fn waiting_build(ada: &Api, project: i64) -> String {
         .send()
         .await
         .expect("the platform answers");
+    let address = answer.headers()["location"].to_str().expect("an address");
+    let at = address.find("/blobs/").expect("the address of a blob");
+    let path = address[at..].to_owned();
     let build: Value = answer.json().await.expect("a build");
-    build["build_id"].as_str().expect("an id").to_owned()
+    (text(&build["build_id"]), path)
 }

@@ -47,7 +47,7 @@ fn second_factor() -> Contract {
         .route(
             "get_totp",
             Operation::new("Whether the caller has a second factor")
-                .answer::<TotpState>(200)
+                .resource::<TotpState>(200)
                 .needs_role(),
         )
         .route(

@@ -19,7 +19,7 @@ use crate::{store, totp};
 /// `GET /auth/totp`.
 pub(crate) async fn get_totp(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let db = open(&cx, &caller).await?;
-    Ok(Response::ok(&totp_state(&db, caller.id).await?))
+    Ok(cx.resource(200, &totp_state(&db, caller.id).await?))
 }
 
 /// What a user's second factor is like.

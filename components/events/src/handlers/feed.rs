@@ -37,10 +37,11 @@ pub(crate) async fn get_event_feed(cx: Ctx, caller: Caller) -> Result<Response, 
     let db = platform::open(&cx).await?;
     let feed = store::feed_of_owner(&db, &caller).await?;
     let feed = feed.ok_or(Error::NotFound("private address"))?;
-    Ok(Response::ok(&EventFeed {
+    let shown = EventFeed {
         created_at: feed.created_at_ms.to_string(),
         last_read_at: feed.last_read_at_ms.map(|time| time.to_string()),
-    }))
+    };
+    Ok(cx.resource(200, &shown))
 }
 
 /// `DELETE /events/feed`: the address ends.

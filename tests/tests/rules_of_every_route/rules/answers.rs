@@ -69,16 +69,20 @@ pub(crate) async fn idempotency(scene: &Scene, operation: &Operation, fixture: &
     if again.body != first.body || again.header("idempotency-replayed") != Some("true") {
         scene.fault(operation, "with the key again: is not the first answer");
     }
-    let other = match (&fixture.other_query, &fixture.other_body) {
-        (Some(query), _) => Ask {
+    let other = match (&fixture.other_query, &fixture.other_id, &fixture.other_body) {
+        (Some(query), _, _) => Ask {
             path: format!("{}?{query}", operation.template),
             ..keyed.clone()
         },
-        (None, Value::Null) => {
-            // No body and no query: another request is another path, which is another route's.
+        (None, Some(id), _) => Ask {
+            path: operation.template.replace("{id}", id),
+            ..keyed.clone()
+        },
+        (None, None, Value::Null) => {
+            scene.fault(operation, "has no other request: say one (fixtures/)");
             return;
         }
-        (None, body) => keyed.clone().json(body),
+        (None, None, body) => keyed.clone().json(body),
     };
     let got = scene.ask(Some(operation), &other).await;
     expect(scene, operation, "another request with the key", &got, 422);
