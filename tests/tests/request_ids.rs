@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use nokube_tests::platform::Platform;
+use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
 use reqwest::{Client, Method, redirect};
+use serde_json::json;
 
 const LOG_LIMIT: Duration = Duration::from_secs(10);
 
@@ -76,4 +78,22 @@ async fn an_id_given_at_the_edge_is_in_the_answer_the_audit_trail_and_the_sideca
             .any(|entry| entry["action"] == "build.create" && entry["request_id"] == "edge-1"),
         "{trail}"
     );
+}
+
+#[tokio::test]
+async fn the_id_of_a_deploy_is_in_the_sidecars_log() {
+    let platform = Platform::start();
+    let api = platform.api().register("ada", None).await;
+    let project = api.create_project("shop").await;
+    let repository = Repository::of_files("site", &[("index.html", b"hi")]);
+    let build = api.build(project, "web", &repository.file_url()).await;
+    let release = json!({
+        "project_id": project, "service_name": "web", "build_id": build["build_id"],
+    });
+    let request = api.request(Method::POST, "/deploy").json(&release);
+    let deployed = api.send(request.header("x-request-id", "deploy-7")).await;
+    let deployed = deployed.expect(202);
+    let id = deployed["deployment_id"].as_str().expect("an id");
+    let line = logged(&platform, ["deploy-7", "is wanted so from now on"]).await;
+    assert!(line.contains(id), "{line}");
 }

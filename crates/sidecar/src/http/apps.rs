@@ -47,6 +47,7 @@ pub(crate) async fn put_app(
             }
         })?;
     nokube_faults::crash_point("sidecar.app_stored");
+    tracing::info!(deployment = deployment_id, "is wanted so from now on");
     shared.reconciler.wake(&deployment_id);
     let status = shared
         .reconciler
