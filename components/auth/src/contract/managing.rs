@@ -125,7 +125,7 @@ fn administration() -> Contract {
                 .query(
                     "q",
                     Kind::Text(100),
-                    "A part of the name or the address, in whatever case.",
+                    "What the name or the address begins with, in whatever case.",
                 )
                 .query("role", Kind::OneOf(&["admin", "user"]), "Only this role.")
                 .query(

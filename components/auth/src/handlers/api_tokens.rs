@@ -11,13 +11,13 @@ use super::user_shown;
 use crate::api_token::ApiTokenValue;
 use crate::error::AuthError;
 use crate::limits::{self, Limit};
-use crate::{second_factor, store};
 use crate::store::api_tokens::{
     self, ApiTokenRow, api_token_delete, api_token_insert, api_token_of_user, api_token_use,
     api_tokens_count, api_tokens_drop_old, api_tokens_of_user,
 };
 use crate::store::users::{UserRow, user_by_id};
 use crate::tokens::{self, ACCESS_SECONDS, API_TOKEN_SESSION, api_token_of};
+use crate::{second_factor, store};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// A token that nobody thought about ends within a quarter.

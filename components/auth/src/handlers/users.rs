@@ -3,7 +3,7 @@
 use nokube_api::auth::Account;
 use nokube_domain::{UserId, UserRole};
 use nokube_guest::db::{Db, Tx};
-use nokube_guest::{Audit, Caller, Change, Ctx, Error, Fields, Response, like_pattern};
+use nokube_guest::{Audit, Caller, Change, Ctx, Error, Fields, Response};
 use serde_json::{Value, json};
 
 use super::live::require_admin;
@@ -24,11 +24,11 @@ const SEARCH_CHARS: usize = 100;
 pub(crate) async fn list_users(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let paging = cx.paging()?;
     let filter = AccountFilter {
-        pattern: cx.query_as("q", |text| {
+        beginning: cx.query_as("q", |text| {
             if text.chars().count() > SEARCH_CHARS {
                 Err("must have at most 100 characters")
             } else {
-                Ok(like_pattern(text))
+                Ok(text.to_lowercase())
             }
         })?,
         role: cx.query_as("role", UserRole::parse)?,

@@ -1,7 +1,7 @@
 //! Accounts as administrators see and change them, and their end.
 
 use nokube_domain::{Timestamp, UserId, UserRole};
-use nokube_guest::db::{Db, DbError, Tx};
+use nokube_guest::db::{Conditions, Db, DbError, Tx};
 use nokube_guest::{Paging, params, row};
 
 row! {
@@ -20,10 +20,37 @@ row! {
 /// Which accounts are listed.
 #[derive(Debug, Default)]
 pub(crate) struct AccountFilter {
-    /// A LIKE pattern, its wildcards escaped by `!`.
-    pub(crate) pattern: Option<String>,
+    /// What the name or the address begins with, in lower case.
+    pub(crate) beginning: Option<String>,
     pub(crate) role: Option<UserRole>,
     pub(crate) disabled: Option<bool>,
+}
+
+impl AccountFilter {
+    fn conditions(&self) -> Conditions {
+        let mut conditions = Conditions::new();
+        if let Some(beginning) = &self.beginning {
+            // A range of each of two indexes; with OR in its place the whole table might be read.
+            let end = format!("{beginning}{}", char::MAX);
+            conditions.and(
+                "id IN (SELECT id FROM users WHERE username >= ? AND username < ? \
+                 UNION SELECT id FROM users WHERE email >= ? AND email < ?)",
+                params![beginning, &end, beginning, &end],
+            );
+        }
+        if let Some(role) = self.role {
+            conditions.and("role = ?", params![role.as_str()]);
+        }
+        match self.disabled {
+            None => {}
+            // The few of an index first: in the table's own order they would be looked for among all.
+            Some(true) => {
+                conditions.and("id IN (SELECT id FROM users WHERE disabled_at_ms > 0)", &[])
+            }
+            Some(false) => conditions.and("disabled_at_ms IS NULL", &[]),
+        }
+        conditions
+    }
 }
 
 /// Accounts in the order they were made.
@@ -32,40 +59,22 @@ pub(crate) async fn accounts_find(
     filter: &AccountFilter,
     paging: Paging,
 ) -> Result<Vec<AccountRow>, DbError> {
-    db.query(
+    let mut conditions = filter.conditions();
+    let limit = conditions.parameter(paging.limit());
+    let offset = conditions.parameter(paging.offset());
+    let statement = format!(
         "SELECT id, username, email, role, disabled_at_ms, created_at_ms, updated_at_ms FROM users \
-         WHERE (?1 IS NULL OR username LIKE ?1 ESCAPE '!' OR email LIKE ?1 ESCAPE '!') \
-         AND (?2 IS NULL OR role = ?2) \
-         AND (?3 IS NULL OR (?3 = 1 AND disabled_at_ms IS NOT NULL) \
-         OR (?3 = 0 AND disabled_at_ms IS NULL)) \
-         ORDER BY id LIMIT ?4 OFFSET ?5",
-        params![
-            filter.pattern.as_deref(),
-            filter.role.map(UserRole::as_str),
-            filter.disabled,
-            paging.limit(),
-            paging.offset()
-        ],
-    )
-    .await
+         {} ORDER BY id LIMIT {limit} OFFSET {offset}",
+        conditions.text()
+    );
+    db.query(&statement, conditions.parameters()).await
 }
 
 /// How many there are of those.
 pub(crate) async fn accounts_count(db: &Db, filter: &AccountFilter) -> Result<u64, DbError> {
-    let (count,) = db
-        .query_one(
-            "SELECT count(*) FROM users \
-             WHERE (?1 IS NULL OR username LIKE ?1 ESCAPE '!' OR email LIKE ?1 ESCAPE '!') \
-             AND (?2 IS NULL OR role = ?2) \
-             AND (?3 IS NULL OR (?3 = 1 AND disabled_at_ms IS NOT NULL) \
-             OR (?3 = 0 AND disabled_at_ms IS NULL))",
-            params![
-                filter.pattern.as_deref(),
-                filter.role.map(UserRole::as_str),
-                filter.disabled
-            ],
-        )
-        .await?;
+    let conditions = filter.conditions();
+    let statement = format!("SELECT count(*) FROM users {}", conditions.text());
+    let (count,) = db.query_one(&statement, conditions.parameters()).await?;
     Ok(count)
 }
 

@@ -47,6 +47,11 @@ static MIGRATIONS: &[Migration] = &[
         name: "totp",
         sql: include_str!("0006_totp.sql"),
     },
+    Migration {
+        version: 7,
+        name: "lookups",
+        sql: include_str!("0007_lookups.sql"),
+    },
 ];
 
 /// Opens the database with its schema up to date.

@@ -45,13 +45,22 @@ fn without_it_every_session_is_good_for_the_account_alone() {
     let token = access(&root);
     for route in COMPONENT.routes {
         // What ends the session, or the account, comes to be refused for another reason.
-        if !matches!(route.access, Access::User | Access::Admin) || route.operation_id() == "logout" {
+        if !matches!(route.access, Access::User | Access::Admin) || route.operation_id() == "logout"
+        {
             continue;
         }
         let path = route.path.replace(":id", "1");
-        let answer = app.request(route.method.clone(), &path).bearer(token).send();
+        let answer = app
+            .request(route.method.clone(), &path)
+            .bearer(token)
+            .send();
         let missing = String::from_utf8_lossy(&answer.body).contains("/problems/scope-missing");
-        assert_eq!(missing, route.access == Access::Admin, "{}", route.operation);
+        assert_eq!(
+            missing,
+            route.access == Access::Admin,
+            "{}",
+            route.operation
+        );
     }
 }
 

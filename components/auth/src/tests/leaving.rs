@@ -46,7 +46,10 @@ fn keeping(app: &TestApp) {
         "activity": [], "activity_cursor": null,
     });
     app.answer_calls(move |request| {
-        let body = match request.url.strip_prefix("http://projects.spin.internal/internal/owners/") {
+        let body = match request
+            .url
+            .strip_prefix("http://projects.spin.internal/internal/owners/")
+        {
             Some("1") => &first,
             Some("1?after=place") => &second,
             _ => panic!("{}", request.url),

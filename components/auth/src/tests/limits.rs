@@ -34,7 +34,11 @@ fn the_name_and_the_address_of_an_account_have_one_budget() {
     let body = json!({
         "username": "alice", "email": "alice@example.com", "password": PASSWORD
     });
-    let _ = app.post("/api/v1/auth/register").json(&body).send().expect(201);
+    let _ = app
+        .post("/api/v1/auth/register")
+        .json(&body)
+        .send()
+        .expect(201);
     let by = |field: &str, name: &str, password: &str| {
         let body = json!({ field: name, "password": password });
         app.post("/api/v1/auth/login").json(&body).send().status

@@ -10,6 +10,7 @@ mod invitations;
 mod leaving;
 mod limits;
 mod password;
+mod plans;
 mod rotation;
 mod routes;
 mod session_list;

@@ -40,7 +40,12 @@ fn from_base32(text: &str) -> Vec<u8> {
 }
 
 fn begin(app: &TestApp, tokens: &Value) -> TestAnswer {
-    post(app, tokens, "/api/v1/auth/totp", json!({ "password": PASSWORD }))
+    post(
+        app,
+        tokens,
+        "/api/v1/auth/totp",
+        json!({ "password": PASSWORD }),
+    )
 }
 
 /// The secret that an answer shows.
@@ -245,7 +250,10 @@ fn a_session_without_the_password_begins_none() {
     assert_eq!(begin(json!({ "password": PASSWORD })).status, 429);
     assert_eq!(number(&app, "SELECT count(*) FROM totp"), 0);
     assert_eq!(
-        number(&app, "SELECT count(*) FROM audit WHERE action = 'totp.begin'"),
+        number(
+            &app,
+            "SELECT count(*) FROM audit WHERE action = 'totp.begin'"
+        ),
         0
     );
     app.advance_ms(30_000);

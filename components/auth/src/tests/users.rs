@@ -34,7 +34,11 @@ fn users_are_listed_searched_and_filtered() {
     assert_eq!(names(""), "root alice bob");
     assert_eq!(names("limit=1&page=2"), "alice");
     assert_eq!(names("q=BOB_BY"), "bob");
-    assert_eq!(names("q=o%25t"), "", "a wildcard stands for itself");
+    assert_eq!(names("q=b"), "bob", "once, though both begin so");
+    assert_eq!(names("q=ob"), "", "a beginning is meant");
+    assert_eq!(names("q=b%25"), "", "a wildcard stands for itself");
+    assert_eq!(names("q=b&role=user&disabled=false"), "bob");
+    assert_eq!(names("q=b&role=admin"), "");
     assert_eq!(names("role=admin"), "root");
     assert_eq!(names("disabled=true"), "alice");
     assert_eq!(names("disabled=false&role=user"), "bob");

@@ -119,7 +119,10 @@ fn what_forgetting_takes_away_can_be_taken_along_before() {
         .map(|member| format!("{} {}", member["project"], member["role"]).replace('"', ""))
         .collect();
     assert_eq!(roles, ["Shop viewer", "Own owner"]);
-    assert_eq!(first["calendar_feed"]["created_at"], "1970-01-01T00:00:00.000Z");
+    assert_eq!(
+        first["calendar_feed"]["created_at"],
+        "1970-01-01T00:00:00.000Z"
+    );
     assert_eq!(first["events"].as_array().unwrap().len(), 200);
     let event = &first["events"][0];
     assert_eq!(

@@ -89,6 +89,27 @@ fn every_list_of_projects_members_and_entries_is_read_through_an_index() {
     }
 }
 
+#[test]
+fn what_leaves_with_an_account_is_read_through_an_index() {
+    let app = crowd();
+    app.query_plans("platform");
+    for path in [
+        "/internal/owners/1",
+        "/internal/owners/1?after=01985000-0000-7000-8000-000000000001",
+    ] {
+        app.get(path).bearer("test-system-token").send().expect(200);
+        for (query, plan) in app.query_plans("platform") {
+            let is_indexed = plan
+                .iter()
+                .all(|line| !line.starts_with("SCAN") && !line.contains("TEMP B-TREE"));
+            assert!(
+                is_indexed || is_about_the_schema(&query),
+                "{query}\n{plan:#?}"
+            );
+        }
+    }
+}
+
 /// Which migrations ran, asked before everything.
 fn is_about_the_schema(query: &str) -> bool {
     query.contains("schema_migrations") || query.contains("sqlite_master")

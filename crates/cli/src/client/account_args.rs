@@ -137,7 +137,7 @@ pub(crate) enum SessionCommand {
 pub(crate) enum UserCommand {
     /// List users.
     List {
-        /// Only those whose name or address contains this.
+        /// Only those whose name or address begins with this.
         #[arg(long)]
         query: Option<String>,
         /// Only those of this role: `admin` or `user`.
