@@ -79,7 +79,11 @@ async fn until_there_is_one_the_account_alone_is_reached() {
         let request = ada.request(method.clone(), below).json(&json!({}));
         let answer = ada.send(request).await;
         let is_refused = answer.text.contains("/problems/scope-missing");
-        assert_eq!(is_refused, !is_of_account, "{method} {path}: {}", answer.text);
+        assert_eq!(
+            is_refused, !is_of_account,
+            "{method} {path}: {}",
+            answer.text
+        );
     }
     let recovery_code = enrol(&ada).await;
     let refresh = json!({ "refresh_token": tokens["refresh_token"] });
@@ -102,11 +106,17 @@ async fn by_command_it_is_set_up_and_everything_works_at_once() {
     let cli = Cli::signed_in(&platform, "ada");
     let refused = cli.refused(&["project", "list"]);
     assert!(refused.contains("second factor"), "{refused}");
-    let wrong = cli.run_with(&["totp", "enable"], &[("NOKUBE_PASSWORD", "not the password")]);
+    let wrong = cli.run_with(
+        &["totp", "enable"],
+        &[("NOKUBE_PASSWORD", "not the password")],
+    );
     assert!(!wrong.status.success());
     let begun = cli.json(&["totp", "enable"]);
     let code = totp::code_now(begun["secret"].as_str().expect("a secret"));
     let confirmed = cli.json(&["totp", "enable", "--code", &code]);
-    assert_eq!(confirmed["recovery_codes"].as_array().map(Vec::len), Some(10));
+    assert_eq!(
+        confirmed["recovery_codes"].as_array().map(Vec::len),
+        Some(10)
+    );
     cli.succeeds(&["project", "create", "shop"]);
 }

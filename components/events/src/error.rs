@@ -8,7 +8,7 @@ use nokube_guest::{Error, Problem};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EventsError {
     #[error(transparent)]
-    Guest(#[from] nokube_guest::Error),
+    Guest(#[from] Error),
     #[error("the caller has {0} events, as many as one may")]
     TooMany(u64),
     #[error("no calendar is shown at this address")]

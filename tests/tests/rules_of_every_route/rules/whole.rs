@@ -85,9 +85,18 @@ pub(crate) async fn methods(scene: &Scene, operations: &[Operation]) {
 
 /// Limits that are not reached within a test, and where each is shown to be one.
 const REACHED_ELSEWHERE: [(&str, &str); 3] = [
-    ("register_user", "600 an address: components/auth/src/tests/limits.rs"),
-    ("exchange_api_token", "600 an address: components/auth/src/tests/limits.rs"),
-    ("refresh_tokens", "3000 an address: components/auth/src/tests/limits.rs"),
+    (
+        "register_user",
+        "600 an address: components/auth/src/tests/limits.rs",
+    ),
+    (
+        "exchange_api_token",
+        "600 an address: components/auth/src/tests/limits.rs",
+    ),
+    (
+        "refresh_tokens",
+        "3000 an address: components/auth/src/tests/limits.rs",
+    ),
 ];
 
 /// What takes credentials says how often it may be tried, and holds to it.
@@ -97,13 +106,20 @@ pub(crate) async fn limits(scene: &Scene, operations: &[Operation]) {
             continue;
         }
         let Some(ask) = guess(scene, operation) else {
-            scene.fault(operation, "has a limit that nothing tries: say how (rules/whole.rs)");
+            scene.fault(
+                operation,
+                "has a limit that nothing tries: say how (rules/whole.rs)",
+            );
             continue;
         };
         let is_reached_elsewhere = REACHED_ELSEWHERE
             .iter()
             .any(|(known, _)| *known == operation.id);
-        let guesses = if is_reached_elsewhere { 1 } else { MOST_GUESSES };
+        let guesses = if is_reached_elsewhere {
+            1
+        } else {
+            MOST_GUESSES
+        };
         let mut refused = None;
         for _ in 0..guesses {
             let got = scene.ask(Some(operation), &ask).await;
@@ -175,14 +191,24 @@ pub(crate) async fn one_time_addresses(scene: &Scene) {
         let parsed: Method = method.parse().expect("a method");
         let got = scene.ask(None, &Ask::new(&parsed, address)).await;
         let allow = got.header("allow").unwrap_or_default();
-        let is_told = ["GET", "PUT", "POST"].iter().all(|known| allow.contains(known));
+        let is_told = ["GET", "PUT", "POST"]
+            .iter()
+            .all(|known| allow.contains(known));
         if got.status != 405 || !is_told || !problem(&got, "method-not-allowed") {
-            scene.note(format!("a one-time address by {method}: {} {allow:?}", got.status));
+            scene.note(format!(
+                "a one-time address by {method}: {} {allow:?}",
+                got.status
+            ));
         }
     }
     let altered = format!("{address}x");
     for (what, method, path, slug) in [
-        ("that is for sending, read", Method::GET, address, "ticket-other-use"),
+        (
+            "that is for sending, read",
+            Method::GET,
+            address,
+            "ticket-other-use",
+        ),
         ("altered", Method::PUT, &altered, "ticket-invalid"),
     ] {
         let got = scene.ask(None, &Ask::new(&method, path)).await;
