@@ -1,7 +1,8 @@
 //! The `nokube` command as a user's terminal runs it.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -60,6 +61,21 @@ impl<'a> Cli<'a> {
             .envs(environment.iter().copied())
             .output()
             .expect("nokube runs")
+    }
+
+    /// Runs a command at home that reads this.
+    pub fn run_with_input(&self, args: &[&str], input: &str) -> Output {
+        let mut child = self
+            .command(self.home(), args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("nokube runs");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(input.as_bytes()).expect("nokube reads it");
+        drop(stdin);
+        child.wait_with_output().expect("nokube ends")
     }
 
     fn command(&self, folder: &Path, args: &[&str]) -> Command {

@@ -111,7 +111,11 @@ async fn by_command_it_is_set_up_and_everything_works_at_once() {
         &[("NOKUBE_PASSWORD", "not the password")],
     );
     assert!(!wrong.status.success());
-    let begun = cli.json(&["totp", "enable"]);
+    let begun = cli.run_with_input(
+        &["--json", "totp", "enable", "--password-stdin"],
+        "correct horse ada\n",
+    );
+    let begun: Value = serde_json::from_slice(&begun.stdout).expect("what was begun");
     let code = totp::code_now(begun["secret"].as_str().expect("a secret"));
     let confirmed = cli.json(&["totp", "enable", "--code", &code]);
     assert_eq!(

@@ -44,7 +44,11 @@ fn account() -> Contract {
         .route(
             "export_me",
             Operation::new("What is kept about the caller and goes with the account")
-                .description("Without what is secret, and without the projects the caller owns.")
+                .description(
+                    "Without what is secret, and without the projects the caller owns. An API token \
+                     needs the scopes `projects:read` and `events:read` as well.",
+                )
+                .needs_role()
                 .answer::<AccountExport>(200),
         )
 }

@@ -2,7 +2,7 @@
 
 use nokube_api::auth::{AccountExport, KnownAddress, UserForgotten};
 use nokube_api::export::OwnerData;
-use nokube_domain::{UserId, UserRole};
+use nokube_domain::{Capability, Reach, Scope, UserId, UserRole};
 use nokube_guest::{Audit, Caller, Ctx, Error, Method, Response};
 use serde_json::json;
 
@@ -34,6 +34,7 @@ const EXPORTED_BYTES: usize = 16 << 20;
 
 /// `GET /auth/me/export`: what is kept about the caller and goes with the account, but for what is secret.
 pub(crate) async fn export_me(cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
+    require_all_of_it(&caller)?;
     let db = store::open(&cx).await?;
     require_live(&db, &caller).await?;
     let account = account_by_id(&db, caller.id).await?;
@@ -75,6 +76,19 @@ pub(crate) async fn export_me(cx: Ctx, caller: Caller) -> Result<Response, AuthE
         "content-disposition",
         r#"attachment; filename="nokube-account.json""#,
     ))
+}
+
+/// It has what other components show, so it is for whoever may read it there.
+fn require_all_of_it(caller: &Caller) -> Result<(), AuthError> {
+    let reads = |capability| Scope::Of(capability, Reach::Read);
+    let needed = [Capability::Projects, Capability::Events].map(reads);
+    match &caller.scopes {
+        Some(scopes) if !needed.iter().all(|scope| scopes.include(*scope)) => Err(
+            Error::Forbidden("This needs a token that may read projects and events as well.")
+                .into(),
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// What the platform's database has of a user, with as many events as fit. Not all of it is not an answer.

@@ -63,6 +63,21 @@ fn keeping(app: &TestApp) {
 }
 
 #[test]
+fn an_export_is_for_tokens_that_may_read_all_of_it() {
+    let app = app();
+    let alice = register(&app, "alice");
+    keeping(&app);
+    let export = |scopes: &[&str]| {
+        let token = scoped(&app, &alice, scopes);
+        let request = app.get("/api/v1/auth/me/export").bearer(&token);
+        request.send().status
+    };
+    assert_eq!(export(&["account:read"]), 403);
+    assert_eq!(export(&["account:read", "projects:read"]), 403);
+    assert_eq!(export(&["account:read", "read"]), 200);
+}
+
+#[test]
 fn an_export_without_what_projects_keeps_is_none() {
     let app = app();
     let alice = register(&app, "alice");
