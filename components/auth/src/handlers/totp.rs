@@ -31,8 +31,8 @@ pub(super) async fn totp_state(db: &Db, user: UserId) -> Result<TotpState, AuthE
     })
 }
 
-/// `POST /auth/totp`: begins, or begins anew. It takes the password: whoever has a stolen session could lock its user out
-/// with a device of their own. Nothing changes for a sign-in before it is confirmed.
+/// `POST /auth/totp`: begins, or begins anew. It takes the password: else whoever has a stolen session could lock its
+/// user out with a device of their own. Nothing changes for a sign-in before it is confirmed.
 pub(crate) async fn begin_totp(mut cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let mut fields = cx.fields().await?;
     let password = fields.text("password", Password::parse_given);
