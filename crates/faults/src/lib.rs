@@ -35,6 +35,14 @@ pub const POINTS: &[&str] = &[
     "sqlite.before_flush",
 ];
 
+/// Points of `nokube-sidecar`, which `nokube up` never meets.
+pub const CLUSTER_POINTS: &[&str] = &[
+    "cluster.inventory_written",
+    "cluster.object_applied",
+    "cluster.objects_applied",
+    "cluster.object_removed",
+];
+
 /// Variable that names the point to die at: `<name>`, or `<name>#<n>` for the n-th time it is met (from 1).
 pub const CRASH_AT: &str = "NOKUBE_CRASH_AT";
 /// Variable that names a file: made when the point was reached, and no crash happens while it exists,
@@ -64,7 +72,7 @@ pub fn crash_point(name: &str) {
         return;
     };
     assert!(
-        POINTS.contains(&name),
+        POINTS.contains(&name) || CLUSTER_POINTS.contains(&name),
         "the crash point {name} is not listed in nokube_faults::POINTS"
     );
     if plan.point != name {

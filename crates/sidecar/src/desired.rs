@@ -1,22 +1,23 @@
-//! What the sidecar was told to keep: one file per deployment, secrets still sealed.
+//! What the sidecar was told to keep: one entry per deployment, secrets still sealed.
 //!
-//! An answer to a caller is given after the file is on disk. A deletion is a file too (a tombstone)
-//! until the target has nothing left, and a while longer, so that a late hand-over of the same
-//! deployment does not bring it back.
+//! An answer to a caller is given after the entry is kept ([`Keep`]). A deletion is an entry too (a
+//! tombstone) until the target has nothing left, and a while longer, so that a late hand-over of the
+//! same deployment does not bring it back.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nokube_api::sidecar::AppSpec;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{create_private_dir, remove_durably, remove_unfinished, write_durably};
+use crate::keep::Keep;
 
 /// A hand-over may be under way for as long as its caller waits (seconds); an hour is ample.
 const TOMBSTONE_KEPT_MS: u64 = 60 * 60 * 1000;
+/// Deployments that share a turn wait for each other's writes: far more turns than writes at once.
+const TURNS: usize = 64;
 
 /// One deployment as wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,41 +67,45 @@ pub(crate) enum PutError {
     /// The deployment was deleted.
     #[error("the deployment was deleted")]
     Deleted,
-    /// The file could not be written.
+    /// The entry could not be kept.
     #[error("the desired state could not be written")]
     Io(#[from] io::Error),
 }
 
-/// The folder of desired state. Its methods block on the disk.
+/// Desired state, in memory and kept. Its methods that change something block until that is kept;
+/// those that only look never wait for them.
 pub(crate) struct DesiredStore {
-    dir: PathBuf,
+    keep: Arc<dyn Keep>,
     apps: Mutex<BTreeMap<String, DesiredApp>>,
+    /// A deployment's changes come one after another.
+    turns: [Mutex<()>; TURNS],
+    hasher: RandomState,
 }
 
 impl DesiredStore {
-    /// Reads the folder, making it when missing. A file that cannot be read as an app is left, and
-    /// said in the log: one damaged file must not keep the others from running.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        create_private_dir(dir)?;
-        remove_unfinished(dir)?;
+    /// Reads what is kept. An entry that cannot be read as an app is left, and said in the log: a
+    /// damaged one must not keep the others from running.
+    pub(crate) fn open(keep: Arc<dyn Keep>) -> io::Result<Self> {
         let mut apps = BTreeMap::new();
-        for entry in fs::read_dir(dir)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|ending| ending != "json") {
-                continue;
-            }
-            match serde_json::from_slice::<DesiredApp>(&fs::read(&path)?) {
-                Ok(app) => {
+        for entry in keep.read()? {
+            match serde_json::from_slice::<DesiredApp>(&entry.bytes) {
+                Ok(mut app) => {
+                    if app.is_settled() {
+                        // As it was before the restart: once in memory.
+                        app.settled = Some(Arc::clone(&app.wanted));
+                    }
                     apps.insert(app.wanted.deployment_id.clone(), app);
                 }
                 Err(error) => {
-                    tracing::error!(file = %path.display(), %error, "desired state cannot be read");
+                    tracing::error!(entry = entry.name, %error, "desired state cannot be read");
                 }
             }
         }
         Ok(Self {
-            dir: dir.to_owned(),
+            keep,
             apps: Mutex::new(apps),
+            turns: [const { Mutex::new(()) }; TURNS],
+            hasher: RandomState::new(),
         })
     }
 
@@ -114,8 +119,8 @@ impl DesiredStore {
 
     /// Stores `spec` if it is newer than what is wanted. Telling the same again is fine.
     pub(crate) fn put(&self, spec: AppSpec) -> Result<(), PutError> {
-        let mut apps = self.lock();
-        let settled = match apps.get(&spec.deployment_id) {
+        let _turn = self.turn(&spec.deployment_id);
+        let settled = match self.get(&spec.deployment_id) {
             None => None,
             Some(app) if app.deletion.is_some() => return Err(PutError::Deleted),
             Some(app) if *app.wanted == spec => return Ok(()),
@@ -125,30 +130,28 @@ impl DesiredStore {
                     stored: app.wanted.generation,
                 });
             }
-            Some(app) => app.settled.clone(),
+            Some(app) => app.settled,
         };
-        let app = DesiredApp {
+        self.store(DesiredApp {
             wanted: Arc::new(spec),
             settled,
             deletion: None,
-        };
-        self.store(&mut apps, app)?;
+        })?;
         Ok(())
     }
 
     /// Notes that `wanted` was reached. Without effect when something newer is wanted by now.
     pub(crate) fn settle(&self, spec: &Arc<AppSpec>) -> io::Result<()> {
-        let mut apps = self.lock();
-        match apps.get(&spec.deployment_id) {
+        let _turn = self.turn(&spec.deployment_id);
+        match self.get(&spec.deployment_id) {
             Some(app) if app.wanted.generation == spec.generation && app.deletion.is_none() => {
                 if app.settled.as_ref() == Some(spec) {
                     return Ok(());
                 }
-                let app = DesiredApp {
+                self.store(DesiredApp {
                     settled: Some(Arc::clone(spec)),
-                    ..app.clone()
-                };
-                self.store(&mut apps, app)
+                    ..app
+                })
             }
             _ => Ok(()),
         }
@@ -156,16 +159,15 @@ impl DesiredStore {
 
     /// Wants the deployment removed. False when there is no such deployment.
     pub(crate) fn delete(&self, deployment_id: &str) -> io::Result<bool> {
-        let mut apps = self.lock();
-        match apps.get(deployment_id) {
+        let _turn = self.turn(deployment_id);
+        match self.get(deployment_id) {
             None => Ok(false),
             Some(app) if app.deletion.is_some() => Ok(!app.is_gone()),
             Some(app) => {
-                let app = DesiredApp {
+                self.store(DesiredApp {
                     deletion: Some(Deletion::default()),
-                    ..app.clone()
-                };
-                self.store(&mut apps, app)?;
+                    ..app
+                })?;
                 Ok(true)
             }
         }
@@ -173,21 +175,20 @@ impl DesiredStore {
 
     /// Notes that the target has nothing left of a deleted deployment.
     pub(crate) fn forget(&self, deployment_id: &str, now_ms: u64) -> io::Result<()> {
-        let mut apps = self.lock();
-        match apps.get(deployment_id) {
+        let _turn = self.turn(deployment_id);
+        match self.get(deployment_id) {
             Some(app) if app.deletion.is_some() && !app.is_gone() => {
                 let mut wanted = AppSpec::clone(&app.wanted);
                 // The tombstone needs the name only.
                 wanted.sealed_secrets.clear();
                 wanted.spec.env_vars.clear();
-                let app = DesiredApp {
+                self.store(DesiredApp {
                     wanted: Arc::new(wanted),
                     settled: None,
                     deletion: Some(Deletion {
                         done_at_ms: Some(now_ms),
                     }),
-                };
-                self.store(&mut apps, app)
+                })
             }
             _ => Ok(()),
         }
@@ -195,52 +196,97 @@ impl DesiredStore {
 
     /// Removes tombstones that are old enough.
     pub(crate) fn purge(&self, now_ms: u64) -> io::Result<()> {
-        let mut apps = self.lock();
-        let old: Vec<String> = apps
+        let is_old = |app: &DesiredApp| {
+            app.deletion
+                .as_ref()
+                .and_then(|deletion| deletion.done_at_ms)
+                .is_some_and(|done| done + TOMBSTONE_KEPT_MS <= now_ms)
+        };
+        let old: Vec<String> = self
+            .lock()
             .iter()
-            .filter(|(_, app)| {
-                app.deletion
-                    .as_ref()
-                    .and_then(|deletion| deletion.done_at_ms)
-                    .is_some_and(|done| done + TOMBSTONE_KEPT_MS <= now_ms)
-            })
+            .filter(|(_, app)| is_old(app))
             .map(|(id, _)| id.clone())
             .collect();
         for id in old {
-            remove_durably(&self.path(&id))?;
-            apps.remove(&id);
+            let _turn = self.turn(&id);
+            self.keep.remove(&id)?;
+            self.lock().remove(&id);
         }
         Ok(())
     }
 
-    fn store(&self, apps: &mut BTreeMap<String, DesiredApp>, app: DesiredApp) -> io::Result<()> {
+    fn store(&self, app: DesiredApp) -> io::Result<()> {
         let id = app.wanted.deployment_id.clone();
         let bytes = serde_json::to_vec_pretty(&app).map_err(io::Error::other)?;
-        write_durably(&self.path(&id), &bytes)?;
-        apps.insert(id, app);
+        self.keep.write(&id, &bytes)?;
+        self.lock().insert(id, app);
         Ok(())
     }
 
-    /// Ids are checked to be UUIDs before they come here, so they are safe file names.
-    fn path(&self, deployment_id: &str) -> PathBuf {
-        self.dir.join(format!("{deployment_id}.json"))
+    /// Held from the look at an entry until its change is kept.
+    fn turn(&self, deployment_id: &str) -> MutexGuard<'_, ()> {
+        let hash = self.hasher.hash_one(deployment_id);
+        // The remainder is below TURNS.
+        let index = usize::try_from(hash % TURNS as u64).unwrap_or_default();
+        self.turns[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, DesiredApp>> {
-        // Each change is one insert after the file is written: a panic leaves nothing half done.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, DesiredApp>> {
+        // Each change is one insert after the entry is kept: a panic leaves nothing half done.
         self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use crate::check::tests::spec;
+    use crate::keep::Files;
 
     const NOW_MS: u64 = 1_000_000;
 
     fn store(dir: &Path) -> DesiredStore {
-        DesiredStore::open(dir).unwrap()
+        DesiredStore::open(Arc::new(Files::open(dir).unwrap())).unwrap()
+    }
+
+    /// A place that takes nothing.
+    struct Full;
+
+    impl Keep for Full {
+        fn read(&self) -> io::Result<Vec<crate::keep::Kept>> {
+            Ok(Vec::new())
+        }
+
+        fn write(&self, _: &str, _: &[u8]) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn remove(&self, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_not_kept_is_not_wanted() {
+        let store = DesiredStore::open(Arc::new(Full)).unwrap();
+        assert!(matches!(store.put(spec(1)), Err(PutError::Io(_))));
+        assert!(store.get(&spec(1).deployment_id).is_none());
+    }
+
+    #[test]
+    fn what_is_settled_is_in_memory_once_after_a_restart_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = store(dir.path());
+        first.put(spec(1)).unwrap();
+        first.settle(&Arc::new(spec(1))).unwrap();
+        let app = store(dir.path()).get(&spec(1).deployment_id).unwrap();
+        assert!(Arc::ptr_eq(&app.wanted, &app.settled.unwrap()));
     }
 
     #[test]

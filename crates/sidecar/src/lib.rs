@@ -14,6 +14,7 @@ mod desired;
 pub mod durable;
 mod housekeeping;
 mod http;
+mod keep;
 mod plan;
 mod reconcile;
 mod server;
@@ -23,6 +24,7 @@ mod tick;
 
 pub use check::{SpecFault, check_spec};
 pub use housekeeping::StorageOptions;
+pub use keep::{Keep, Kept};
 pub use plan::{Action, Wanted, plan};
 pub use server::{Sidecar, SidecarOptions, StartError};
 pub use target::{Adopted, Health, LogQuery, Observed, Target, TargetError, TargetEvent};

@@ -354,7 +354,10 @@ impl Reconciler {
         let refused = state.refused == Some(app.generation);
         if desired.deletion.is_some() {
             state.status.phase = AppPhase::Deploying;
-            state.status.message = Some("is being removed".to_owned());
+            state.status.message = Some(match &observed.health {
+                Health::Progressing(Some(message)) => message.clone(),
+                _ => "is being removed".to_owned(),
+            });
             state.status.replicas_ready = 0;
         } else if refused {
             // Said already, with the reason.
@@ -416,7 +419,7 @@ impl Reconciler {
             Ok(Err(error)) => {
                 tracing::error!(%error, "desired state cannot be written");
                 Err(TargetError::Unavailable(
-                    "the sidecar's disk fails".to_owned(),
+                    "the sidecar cannot keep what it is told now".to_owned(),
                 ))
             }
             Err(_) => Err(TargetError::Unavailable("the sidecar stops".to_owned())),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use nokube_api::sidecar::AppPhase;
 use nokube_keys::{SealError, SealingKey, TicketKey};
 use tokio::task::JoinSet;
 
@@ -14,6 +15,7 @@ use crate::desired::DesiredStore;
 use crate::durable::create_private_dir;
 use crate::housekeeping::{self, StorageOptions};
 use crate::http;
+use crate::keep::{Files, Keep};
 use crate::reconcile::Reconciler;
 use crate::target::Target;
 use crate::tick;
@@ -77,12 +79,26 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Reads what was wanted and begins to converge `target` towards it. Must be called within a
-    /// tokio runtime.
+    /// Reads what was wanted from the data folder and begins to converge `target` towards it. Must be
+    /// called within a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`] when the folder, the keys or the tokens cannot be used.
     pub fn start(options: SidecarOptions, target: Arc<dyn Target>) -> Result<Self, StartError> {
+        create_private_dir(&options.data_dir).map_err(StartError::Data)?;
+        let files = Files::open(&options.data_dir.join("apps")).map_err(StartError::Data)?;
+        Self::start_keeping(options, Arc::new(files), target)
+    }
+
+    /// As [`Sidecar::start`], with desired state kept elsewhere than in the data folder.
+    ///
+    /// # Errors
+    /// As for [`Sidecar::start`].
+    pub fn start_keeping(
+        options: SidecarOptions,
+        keep: Arc<dyn Keep>,
+        target: Arc<dyn Target>,
+    ) -> Result<Self, StartError> {
         if options.sidecar_token.is_empty() {
             return Err(StartError::EmptyToken("sidecar"));
         }
@@ -91,8 +107,7 @@ impl Sidecar {
         }
         let sealing_key = SealingKey::from_base64(&options.sealing_key)?;
         create_private_dir(&options.data_dir).map_err(StartError::Data)?;
-        let store =
-            Arc::new(DesiredStore::open(&options.data_dir.join("apps")).map_err(StartError::Data)?);
+        let store = Arc::new(DesiredStore::open(keep).map_err(StartError::Data)?);
         let blobs = BlobStore::open(
             &options.data_dir,
             &options.artifacts_dir,
@@ -130,6 +145,27 @@ impl Sidecar {
             shared,
             _tasks: tasks,
         })
+    }
+
+    /// How many deployments are in each phase.
+    pub fn phases(&self) -> Vec<(AppPhase, usize)> {
+        let mut counts = [
+            AppPhase::Pending,
+            AppPhase::Deploying,
+            AppPhase::Running,
+            AppPhase::Failed,
+            AppPhase::Stopped,
+        ]
+        .map(|phase| (phase, 0));
+        for app in self.shared.store.all() {
+            if let Some(status) = self.shared.reconciler.status(&app.wanted.deployment_id)
+                && let Some((_, count)) =
+                    counts.iter_mut().find(|(phase, _)| *phase == status.phase)
+            {
+                *count += 1;
+            }
+        }
+        counts.into()
     }
 
     /// The API for callers with the token, `/healthz` and `/readyz`.

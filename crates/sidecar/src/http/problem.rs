@@ -52,6 +52,8 @@ impl Problem {
         tracing::error!(%error, what);
         if is_of_the_disk(error) {
             Self::StorageFull
+        } else if error.kind() == std::io::ErrorKind::NotConnected {
+            Self::Unavailable(what)
         } else {
             Self::Internal
         }
