@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use nokube_api::logs::LogPage;
-use nokube_api::sidecar::{AppList, AppSpec, AppStatus, DesiredState};
+use nokube_api::sidecar::{AppList, AppSpec, AppStatus, ArtifactKind, DesiredState};
 use nokube_domain::deploy::{DeploymentStatus, Desired, handover_delay_ms};
 use nokube_domain::{DeploymentId, Timestamp};
 use nokube_guest::db::Db;
@@ -290,8 +290,10 @@ async fn app_spec(db: &Db, row: &DeploymentRow) -> Result<AppSpec, DeployError> 
         project: owner.slug,
         service: row.service_name.clone(),
         environment: row.environment.clone(),
+        namespace: String::new(),
         image_name: row.image_name.clone(),
         digest: row.digest.clone(),
+        artifact: ArtifactKind::default(),
         spec,
         sealed_secrets: configuration.secrets,
     })

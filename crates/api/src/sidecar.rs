@@ -50,14 +50,33 @@ pub struct AppSpec {
     pub service: String,
     /// The environment: a DNS label, `production` by default.
     pub environment: String,
+    /// The Kubernetes namespace recorded for the project's environment: a DNS label, this environment's
+    /// alone. Empty from a platform that records none; a target without namespaces has no use for it.
+    #[serde(default)]
+    pub namespace: String,
     /// The image's name for people.
     pub image_name: String,
-    /// `sha256:<hex>` of the OCI manifest.
+    /// `sha256:<hex>` of the OCI manifest. Empty for a container image that is known by its tag alone.
     pub digest: String,
+    /// What kind of program the image holds.
+    #[serde(default)]
+    pub artifact: ArtifactKind,
     /// Its configuration.
     pub spec: DeploySpec,
     /// Secrets by name, sealed by `nokube_keys::SealingKey` for the place `<deployment_id>/<name>`.
     pub sealed_secrets: BTreeMap<String, String>,
+}
+
+/// What an image holds, and so what runs it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ArtifactKind {
+    /// A Spin application: components in a sandbox.
+    #[default]
+    Spin,
+    /// A container image.
+    Container,
 }
 
 /// Whether a deployment shall run.
