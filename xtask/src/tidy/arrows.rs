@@ -32,6 +32,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("crates/keys", &["nokube-domain"]),
     (
+        "crates/manifests",
+        &["nokube-api", "nokube-domain", "nokube-keys"],
+    ),
+    (
         "crates/runner",
         &[
             "nokube-api",
@@ -50,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nokube-domain",
             "nokube-faults",
             "nokube-keys",
+            "nokube-manifests",
         ],
     ),
     ("components/auth", COMPONENT),
@@ -77,6 +82,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
         ],
     ),
     ("crates/api", &["tokio", "reqwest", "spin-sdk", "rusqlite"]),
+    (
+        "crates/manifests",
+        &["tokio", "reqwest", "kube", "rusqlite", "getrandom"],
+    ),
     (
         "crates/sidecar",
         &[

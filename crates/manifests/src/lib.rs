@@ -1,0 +1,140 @@
+//! A deployment as objects of a cluster.
+//!
+//! A spec and the operator's settings in, objects out: no I/O, no clock, no cluster. The sidecar applies
+//! what comes out and removes what no longer does; a preview shows it. The same input always gives the
+//! same objects, so applying them again changes nothing.
+//!
+//! What is not here: whether a namespace may be used (the sidecar asks the cluster whose it is), what
+//! is there, and what became of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nokube_api::sidecar::{AppSpec, ArtifactKind};
+use nokube_domain::Faults;
+use nokube_keys::Secret;
+
+mod network;
+mod object;
+mod settings;
+mod yaml;
+
+pub use object::Object;
+pub use settings::{Edge, Quota, Settings};
+
+/// The one field manager of everything that is applied.
+pub const FIELD_MANAGER: &str = "nokube";
+
+/// What the pods of a namespace may do (the Pod Security level that is enforced there).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodSecurity {
+    /// Containers alone: theirs is written by us in full.
+    Restricted,
+    /// At least one Spin application, whose pods are written by SpinKube's operator.
+    Baseline,
+}
+
+impl PodSecurity {
+    /// The level that lets all of these run: what a namespace holds, or is to hold.
+    #[must_use]
+    pub fn of(artifacts: impl IntoIterator<Item = ArtifactKind>) -> Self {
+        if artifacts.into_iter().any(|kind| kind == ArtifactKind::Spin) {
+            Self::Baseline
+        } else {
+            Self::Restricted
+        }
+    }
+}
+
+/// What a target knows of an application beside its spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The generation in which a restart was asked for last; 0 when never. Its pods are made anew when
+    /// it changes, and not when anything else of the generation does (such as the number of copies).
+    pub restarted: u64,
+    /// Labels of SQLite databases that the Spin application's components are granted.
+    pub sqlite_databases: BTreeSet<String>,
+    /// Labels of key-value stores that they are granted.
+    pub key_value_stores: BTreeSet<String>,
+}
+
+impl Default for Facts {
+    /// For whoever did not look into the artifact: the one label that Spin has by itself.
+    fn default() -> Self {
+        Self {
+            restarted: 0,
+            sqlite_databases: BTreeSet::from(["default".to_owned()]),
+            key_value_stores: BTreeSet::from(["default".to_owned()]),
+        }
+    }
+}
+
+/// The object whose pods serve an application, for its status. A Spin application's pods are those of a
+/// `Deployment` of the same name, which SpinKube's operator makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// `SpinApp` or `Deployment`.
+    pub kind: &'static str,
+    /// Its name in the application's namespace.
+    pub name: String,
+}
+
+/// What all deployments of a project's environment share, in the order to apply it in: the namespace
+/// first, then what lets the sidecar work in it, then the rest. The same for each of them.
+///
+/// `pod_security` is that of everything the namespace holds, see [`PodSecurity::of`].
+///
+/// # Errors
+/// What is wrong with `app`, each fault with a JSON pointer into it.
+pub fn namespace_objects(
+    app: &AppSpec,
+    pod_security: PodSecurity,
+    settings: &Settings,
+) -> Result<Vec<Object>, Faults> {
+    let _ = (app, pod_security, settings);
+    Ok(Vec::new())
+}
+
+/// What one deployment needs, in the order to apply it in. Of a stopped one, what stays: its volume,
+/// configuration and policy, and a container's `Deployment` with no copies.
+///
+/// Configuration and secrets are objects of one revision (their names end with it). Those of an earlier
+/// revision must stay until its last pod is gone.
+///
+/// # Errors
+/// What is wrong with `app`, each fault with a JSON pointer into it.
+pub fn app_objects(
+    app: &AppSpec,
+    secrets: &BTreeMap<String, Secret>,
+    facts: &Facts,
+    settings: &Settings,
+) -> Result<Vec<Object>, Faults> {
+    let _ = (app, secrets, facts, settings);
+    Ok(Vec::new())
+}
+
+/// Objects that others make for a deployment and leave behind when it is removed, as (kind, name) in its
+/// namespace: the certificate's `Secret` that cert-manager makes for an Ingress.
+#[must_use]
+pub fn left_behind(app: &AppSpec) -> Vec<(&'static str, String)> {
+    vec![("Secret", format!("{}.tls", app.service))]
+}
+
+/// Where a deployment answers, when it is exposed. Of a port of every node nobody knows the number
+/// before it is given out: `None`.
+#[must_use]
+pub fn access_url(app: &AppSpec, settings: &Settings) -> Option<String> {
+    let _ = (app, settings);
+    None
+}
+
+/// What serves a deployment.
+#[must_use]
+pub fn workload(app: &AppSpec) -> Workload {
+    Workload {
+        kind: match app.artifact {
+            ArtifactKind::Spin => "SpinApp",
+            ArtifactKind::Container => "Deployment",
+        },
+        name: app.service.clone(),
+    }
+}
