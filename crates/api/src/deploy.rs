@@ -1,5 +1,7 @@
 //! Deployments as users see them (`/api/v1/deploy`, `/api/v1/deployments`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -102,6 +104,53 @@ pub struct RevisionList {
     pub data: Vec<Revision>,
     /// To be given for those before; nothing at the end.
     pub cursor: Option<String>,
+}
+
+/// The objects that a target makes of a deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ManifestList {
+    /// Each as YAML, by `<Kind>/<name>`. Of a secret the name only.
+    pub manifests: BTreeMap<String, String>,
+}
+
+/// What happened to a deployment at its target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeploymentEvents {
+    /// The events, oldest first. A target keeps the newest, and for a while.
+    pub events: Vec<DeploymentEvent>,
+}
+
+/// One event, or the same one several times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DeploymentEvent {
+    /// When it happened last, RFC 3339 UTC.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
+    pub time: String,
+    /// Whether it is as it should be.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// What happened, in one word for programs: `Applied`, `FailedScheduling`.
+    pub reason: String,
+    /// What happened, for people.
+    pub message: String,
+    /// What it is about, `<Kind>/<name>`; nothing when it is about the deployment as a whole.
+    pub object: Option<String>,
+    /// How often it was seen.
+    pub count: u32,
+}
+
+/// Whether an event is as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    /// It is.
+    Normal,
+    /// Somebody may have to do something.
+    Warning,
 }
 
 /// What stands for a secret's value.

@@ -7,6 +7,10 @@
 //! | `GET /v1/apps` | [`AppList`] |
 //! | `DELETE /v1/apps/{deployment_id}` | 202; 404 once nothing is left |
 //! | `GET /v1/apps/{deployment_id}/logs?cursor=&tail=&since=&q=&limit=` | [`crate::logs::LogPage`] of a bounded search |
+//! | `GET /v1/apps/{deployment_id}/manifests` | [`crate::deploy::ManifestList`] of what is wanted now |
+//! | `GET /v1/apps/{deployment_id}/events` | [`crate::deploy::DeploymentEvents`] |
+//! | `POST /v1/preview` [`AppSpec`] | [`crate::deploy::ManifestList`]; nothing is stored or applied |
+//! | `GET /v1/dns/txt?name=` | [`TxtRecords`] of a challenge's name; 503 when the DNS does not answer |
 //! | `GET /v1/artifacts/{digest}` | 200 [`ArtifactInfo`] or 404 |
 //! | `PUT`, `POST`, `GET /blobs/{ticket}` | the blob store; the ticket is the credential |
 //!
@@ -79,6 +83,25 @@ pub enum ArtifactKind {
     Container,
 }
 
+impl ArtifactKind {
+    /// Its name on the wire and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Spin => "spin",
+            Self::Container => "container",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Spin, Self::Container]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
+}
+
 /// Whether a deployment shall run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -137,6 +160,16 @@ pub struct AppStatus {
 pub struct AppList {
     /// One entry per deployment.
     pub apps: Vec<AppStatus>,
+}
+
+/// What the DNS has at a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TxtRecords {
+    /// The name.
+    pub name: String,
+    /// The text of each TXT record; none when there is no such name.
+    pub records: Vec<String>,
 }
 
 /// An artifact the sidecar has.

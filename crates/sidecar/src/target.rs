@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use nokube_api::deploy::DeploymentEvent;
 use nokube_api::logs::LogPage;
 use nokube_api::sidecar::AppSpec;
 use nokube_domain::Timestamp;
@@ -60,6 +61,15 @@ pub trait Target: Send + Sync + 'static {
     /// [`TargetError::Unavailable`] when it cannot be read, [`TargetError::Refused`] for a cursor
     /// that was never given out.
     async fn logs(&self, app: &AppSpec, query: LogQuery) -> Result<LogPage, TargetError>;
+
+    /// What the target has seen happen to the deployment (scheduling, pulls, probes), in any order. The sidecar adds
+    /// what it did itself.
+    ///
+    /// # Errors
+    /// [`TargetError::Unavailable`] when that cannot be known now.
+    async fn events(&self, _app: &AppSpec) -> Result<Vec<DeploymentEvent>, TargetError> {
+        Ok(Vec::new())
+    }
 
     /// Waits for the next change that did not come from the sidecar itself (an engine restarted, an
     /// object changed). Called in a loop by one task; may be dropped while it waits.
