@@ -5,6 +5,8 @@
 //! [`Invalid`] whose words are for the person who sent it.
 
 pub mod build;
+mod challenge;
+mod container;
 pub mod deploy;
 mod digest;
 pub mod event;
@@ -14,6 +16,7 @@ pub mod fuzzing;
 pub mod git_source;
 mod ids;
 mod names;
+mod namespace;
 mod quantity;
 mod request_id;
 mod roles;
@@ -22,10 +25,13 @@ mod service;
 mod text;
 mod time;
 
+pub use challenge::{challenge_name, check_challenge_name};
+pub use container::ContainerImage;
 pub use digest::Digest;
 pub use fault::{Fault, Faults};
 pub use ids::{BuildId, DeploymentId, EventId, ProjectId, UserId, Uuid7};
 pub use names::{DnsLabel, Email, Slug, Username};
+pub use namespace::Namespace;
 pub use quantity::Quantity;
 pub use request_id::is_harmless_request_id;
 pub use roles::{ProjectRole, UserRole};
