@@ -24,6 +24,19 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nokube-syscalls",
         ],
     ),
+    (
+        "crates/cluster",
+        &[
+            "nokube-api",
+            "nokube-artifact",
+            "nokube-domain",
+            "nokube-faults",
+            "nokube-keys",
+            "nokube-manifests",
+            "nokube-sidecar",
+            "nokube-spinapp",
+        ],
+    ),
     ("crates/contract", &["nokube-api"]),
     ("crates/engine", &["nokube-faults", "nokube-spinapp"]),
     (
@@ -71,6 +84,15 @@ const COMPONENT: &[&str] = &["nokube-api", "nokube-domain", "nokube-guest", "nok
 /// a guest asks its host.
 const FOREIGN: &[(&str, &[&str])] = &[
     (
+        "crates/cluster",
+        &[
+            "wasmtime",
+            "wasmtime-wasi",
+            "wasmtime-wasi-http",
+            "rusqlite",
+        ],
+    ),
+    (
         "crates/domain",
         &[
             "tokio",
@@ -89,6 +111,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     (
         "crates/sidecar",
         &[
+            "kube",
             "wasmtime",
             "wasmtime-wasi",
             "wasmtime-wasi-http",

@@ -1,0 +1,230 @@
+//! What the cluster has to know of a Spin artifact before it runs there: the stores it is granted, and
+//! whether its world is one that the shim can run.
+//!
+//! Artifacts that this sidecar's blob store holds are looked into. Others come straight from a registry:
+//! the nodes pull those themselves, and say what is wrong with them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nokube_api::sidecar::{AppSpec, ArtifactKind};
+use nokube_artifact::Digest;
+use nokube_artifact::layout::{Layout, LayoutError};
+use nokube_artifact::oci::{MAX_JSON_BYTES, WASM_TYPE};
+use nokube_artifact::wasm;
+use nokube_manifests::Facts;
+use nokube_sidecar::TargetError;
+use nokube_spinapp::locked::LockedApp;
+
+/// A component as large as this is looked into whole.
+const MOST_WASM_BYTES: u64 = 64 << 20;
+/// Artifacts that are remembered, each a few words.
+const REMEMBERED: usize = 4096;
+/// How imports of that world's interfaces end.
+const WASI_0_3: &str = "@0.3.";
+
+const NOT_RUN_THERE: &str = "the application needs WASI 0.3, which this cluster's Spin shim does not run; build it for WASI 0.2 (spin-sdk 5), or ask the operator to set spin-wasi-0-3 once the shim can";
+
+/// Looks into artifacts.
+pub(crate) struct Artifacts {
+    layout: Layout,
+    /// The shim runs WASI 0.3.
+    wasi_0_3: bool,
+    known: Mutex<HashMap<Digest, Arc<Look>>>,
+}
+
+/// What was seen in an artifact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Look {
+    needs_wasi_0_3: bool,
+    stores: Option<Stores>,
+}
+
+/// What its components are granted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Stores {
+    sqlite_databases: BTreeSet<String>,
+    key_value_stores: BTreeSet<String>,
+}
+
+impl Artifacts {
+    pub(crate) fn new(layout: Layout, wasi_0_3: bool) -> Self {
+        Self {
+            layout,
+            wasi_0_3,
+            known: Mutex::default(),
+        }
+    }
+
+    /// What objects are made of beside the spec.
+    ///
+    /// # Errors
+    /// [`TargetError::Refused`] for what the cluster cannot run.
+    pub(crate) async fn facts(&self, app: &AppSpec) -> Result<Facts, TargetError> {
+        if app.artifact != ArtifactKind::Spin {
+            return Ok(Facts::default());
+        }
+        let Ok(digest) = app.digest.parse::<Digest>() else {
+            return Ok(Facts::default());
+        };
+        let Some(look) = self.look(digest).await? else {
+            return Ok(Facts::default());
+        };
+        if look.needs_wasi_0_3 && !self.wasi_0_3 {
+            return Err(TargetError::Refused(NOT_RUN_THERE.to_owned()));
+        }
+        Ok(match &look.stores {
+            None => Facts::default(),
+            Some(stores) => Facts {
+                sqlite_databases: stores.sqlite_databases.clone(),
+                key_value_stores: stores.key_value_stores.clone(),
+                ..Facts::default()
+            },
+        })
+    }
+
+    async fn look(&self, digest: Digest) -> Result<Option<Arc<Look>>, TargetError> {
+        if let Some(look) = self.known().get(&digest) {
+            return Ok(Some(Arc::clone(look)));
+        }
+        let layout = self.layout.clone();
+        let looked = tokio::task::spawn_blocking(move || look_into(&layout, &digest)).await;
+        match looked {
+            Ok(Ok(look)) => {
+                let look = Arc::new(look);
+                let mut known = self.known();
+                if known.len() >= REMEMBERED {
+                    known.clear();
+                }
+                known.insert(digest, Arc::clone(&look));
+                Ok(Some(look))
+            }
+            Ok(Err(LayoutError::Missing(_))) => Ok(None),
+            Ok(Err(error)) if error.is_of_the_content() => Err(TargetError::Refused(format!(
+                "the artifact cannot be used: {error}"
+            ))),
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "an artifact cannot be read"
+                );
+                Err(TargetError::Unavailable(
+                    "the artifact cannot be read now".to_owned(),
+                ))
+            }
+            Err(_) => Err(TargetError::Unavailable("the sidecar stops".to_owned())),
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Look>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn look_into(layout: &Layout, digest: &Digest) -> Result<Look, LayoutError> {
+    let manifest = layout.manifest(digest)?;
+    let mut look = Look::default();
+    let config = layout.read_blob(&manifest.config.digest, MAX_JSON_BYTES)?;
+    // What is no Spin application fails on the node, which says more about it.
+    if let Ok(app) = LockedApp::from_json(&config) {
+        let mut stores = Stores::default();
+        for component in &app.components {
+            let databases = component.sqlite_databases();
+            stores
+                .sqlite_databases
+                .extend(databases.into_iter().map(str::to_owned));
+            let key_values = component.key_value_stores();
+            stores
+                .key_value_stores
+                .extend(key_values.into_iter().map(str::to_owned));
+        }
+        look.stores = Some(stores);
+    }
+    for layer in &manifest.layers {
+        if layer.media_type != WASM_TYPE {
+            continue;
+        }
+        let bytes = layout.read_blob(&layer.digest, MOST_WASM_BYTES)?;
+        let uses_wasi_0_3 = |info: wasm::ComponentInfo| {
+            let mut names = info.imports.iter().chain(&info.exports);
+            names.any(|name| name.starts_with("wasi:") && name.contains(WASI_0_3))
+        };
+        look.needs_wasi_0_3 |= wasm::inspect(&bytes).is_ok_and(uses_wasi_0_3);
+    }
+    Ok(look)
+}
+
+#[cfg(test)]
+mod tests {
+    use nokube_artifact::oci::{Descriptor, MANIFEST_TYPE, SPIN_APPLICATION_TYPE};
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::spec;
+
+    /// Stores an application of one component, and returns a spec of it.
+    fn stored(layout: &Layout, component: &str) -> AppSpec {
+        let wasm = wat::parse_str(component).unwrap();
+        let digest = layout.put_bytes(&wasm).unwrap();
+        let config = json!({
+            "spin_lock_version": 1,
+            "metadata": { "name": "app", "version": "1.0.0" },
+            "triggers": [{
+                "id": "t", "trigger_type": "http",
+                "trigger_config": { "component": "api", "route": "/..." },
+            }],
+            "components": [{
+                "id": "api",
+                "metadata": { "databases": ["orders"], "key_value_stores": ["sessions"] },
+                "source": { "content_type": "application/wasm", "digest": digest.to_string() },
+            }],
+        })
+        .to_string();
+        layout.put_bytes(config.as_bytes()).unwrap();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": Descriptor::of(SPIN_APPLICATION_TYPE, config.as_bytes()),
+            "layers": [Descriptor::of(WASM_TYPE, &wasm)],
+        });
+        let digest = layout
+            .put_manifest(manifest.to_string().as_bytes())
+            .unwrap();
+        let mut app = spec(1);
+        app.digest = digest.to_string();
+        app
+    }
+
+    #[tokio::test]
+    async fn what_needs_wasi_0_3_is_refused_unless_the_shim_runs_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        let new = stored(
+            &layout,
+            r#"(component (import "wasi:http/types@0.3.0" (instance)))"#,
+        );
+        let shim = Artifacts::new(layout.clone(), false);
+        let error = shim.facts(&new).await.unwrap_err();
+        assert!(
+            matches!(&error, TargetError::Refused(message) if message.contains("WASI 0.3")),
+            "{error}"
+        );
+        assert!(Artifacts::new(layout, true).facts(&new).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_stores_that_components_are_granted_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        let app = stored(
+            &layout,
+            r#"(component (import "wasi:http/types@0.2.0" (instance)))"#,
+        );
+        let artifacts = Artifacts::new(layout, false);
+        let facts = artifacts.facts(&app).await.unwrap();
+        assert_eq!(facts.sqlite_databases, ["orders".to_owned()].into());
+        assert_eq!(facts.key_value_stores, ["sessions".to_owned()].into());
+        // What is not here comes from a registry: nothing is known of it.
+        assert_eq!(artifacts.facts(&spec(1)).await.unwrap(), Facts::default());
+    }
+}

@@ -1,0 +1,257 @@
+//! What was made in the cluster, by deployment: written down before it is made, so that nothing is
+//! forgotten whatever happens, and removed from the list when it is gone.
+//!
+//! One ConfigMap per deployment in the sidecar's own namespace; all of them are in memory too.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nokube_api::sidecar::{AppSpec, ArtifactKind, DesiredState};
+use nokube_manifests::Object;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::api::{CallError, Cluster, Place};
+
+const KEPT_LABEL: &str = "nokube.dev/kept";
+const KEPT: &str = "inventory";
+const DATA: &str = "made";
+/// Entries of namespaces that stayed without a deployment; no deployment's id begins so.
+const NAMESPACE: &str = "namespace-";
+
+/// What was made for one deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) deployment_id: String,
+    pub(crate) namespace: String,
+    /// Whose the namespace is.
+    pub(crate) project_id: i64,
+    /// Which environment's.
+    pub(crate) environment: String,
+    pub(crate) service: String,
+    pub(crate) artifact: ArtifactKind,
+    /// What was last applied in full.
+    pub(crate) applied: Option<Applied>,
+    /// `Kind/name` of what was made.
+    pub(crate) made: BTreeSet<String>,
+    /// Of what may have been made: an apply was begun.
+    #[serde(default)]
+    pub(crate) begun: BTreeSet<String>,
+    /// Of what earlier revisions had, and their pods may still read.
+    #[serde(default)]
+    pub(crate) old: BTreeSet<String>,
+    /// The namespace is being removed: all else is gone.
+    #[serde(default)]
+    pub(crate) ends_namespace: bool,
+}
+
+/// A generation that was applied in full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    pub(crate) generation: u64,
+    pub(crate) revision: u32,
+    pub(crate) desired: DesiredState,
+    /// The generation of the last restart.
+    pub(crate) restarted: u64,
+    /// All that is wanted besides the generation, as a hash.
+    pub(crate) shape: String,
+    /// When, Unix milliseconds: what the cluster complained about earlier is of no interest.
+    pub(crate) at_ms: i64,
+}
+
+#[derive(Deserialize)]
+struct ConfigMap {
+    #[serde(default)]
+    metadata: crate::api::Meta,
+    #[serde(default)]
+    data: HashMap<String, String>,
+}
+
+impl Entry {
+    /// Of a deployment of which nothing was made yet.
+    pub(crate) fn new(app: &AppSpec) -> Self {
+        Self {
+            deployment_id: app.deployment_id.clone(),
+            namespace: app.namespace.clone(),
+            project_id: app.project_id,
+            environment: app.environment.clone(),
+            service: app.service.clone(),
+            artifact: app.artifact,
+            applied: None,
+            made: BTreeSet::new(),
+            begun: BTreeSet::new(),
+            old: BTreeSet::new(),
+            ends_namespace: false,
+        }
+    }
+
+    /// Of the namespace alone, which stays after its last deployment.
+    pub(crate) fn of_namespace(&self) -> Self {
+        Self {
+            deployment_id: format!("{NAMESPACE}{}", self.namespace),
+            applied: None,
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is of a namespace alone.
+    pub(crate) fn is_of_namespace(&self) -> bool {
+        self.deployment_id.starts_with(NAMESPACE)
+    }
+
+    /// Everything that may be there.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
+        self.made.iter().chain(&self.begun).chain(&self.old)
+    }
+
+    /// The generation in which a restart was asked for last, once `app` is applied: now, when nothing
+    /// but the generation is another one than before.
+    pub(crate) fn restarted(&self, app: &AppSpec) -> u64 {
+        match &self.applied {
+            Some(applied)
+                if applied.generation < app.generation
+                    && applied.desired == app.desired
+                    && app.desired == DesiredState::Running
+                    && applied.shape == shape(app) =>
+            {
+                app.generation
+            }
+            Some(applied) => applied.restarted,
+            None => 0,
+        }
+    }
+}
+
+/// A hash of all that is wanted besides the generation and whether it runs.
+pub(crate) fn shape(app: &AppSpec) -> String {
+    let mut app = app.clone();
+    app.generation = 0;
+    app.desired = DesiredState::Running;
+    // A spec is plain data: writing it as JSON can't fail, and secrets in it are sealed.
+    let text = serde_json::to_vec(&app).unwrap_or_default();
+    let mut hash = hex::encode(Sha256::digest(text));
+    // Compared with one other hash: 64 bits tell them apart.
+    hash.truncate(16);
+    hash
+}
+
+/// The list, in memory and in the cluster.
+pub(crate) struct Inventory {
+    cluster: Cluster,
+    namespace: String,
+    platform: String,
+    entries: Mutex<HashMap<String, Arc<Entry>>>,
+}
+
+impl Inventory {
+    /// Reads all of it.
+    pub(crate) async fn open(
+        cluster: Cluster,
+        namespace: String,
+        platform: String,
+    ) -> Result<Self, CallError> {
+        let place = Place {
+            kind: "ConfigMap",
+            namespace: Some(&namespace),
+        };
+        let labels = format!("{KEPT_LABEL}={KEPT},nokube.dev/platform={platform}");
+        let all: Vec<ConfigMap> = cluster.list(place, &labels).await?;
+        let mut entries = HashMap::new();
+        for kept in all {
+            let read = kept
+                .data
+                .get(DATA)
+                .map(|text| serde_json::from_str::<Entry>(text));
+            match read {
+                Some(Ok(entry)) => {
+                    entries.insert(entry.deployment_id.clone(), Arc::new(entry));
+                }
+                _ => tracing::error!(name = kept.metadata.name, "an inventory cannot be read"),
+            }
+        }
+        Ok(Self {
+            cluster,
+            namespace,
+            platform,
+            entries: Mutex::new(entries),
+        })
+    }
+
+    pub(crate) fn get(&self, deployment_id: &str) -> Option<Arc<Entry>> {
+        self.lock().get(deployment_id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// What other deployments of a namespace are.
+    pub(crate) fn others(&self, namespace: &str, but: &str) -> Vec<ArtifactKind> {
+        self.lock()
+            .values()
+            .filter(|entry| entry.namespace == namespace && entry.deployment_id != but)
+            .filter(|entry| !entry.is_of_namespace())
+            .map(|entry| entry.artifact)
+            .collect()
+    }
+
+    /// Writes an entry, in the cluster first. Without effect when it is as it was.
+    pub(crate) async fn put(&self, entry: Entry) -> Result<(), CallError> {
+        let known = self.get(&entry.deployment_id);
+        if known.is_some_and(|known| *known == entry) {
+            return Ok(());
+        }
+        let name = name(&entry.deployment_id);
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": name,
+                "namespace": self.namespace,
+                "labels": {
+                    "app.kubernetes.io/managed-by": "nokube",
+                    "nokube.dev/platform": self.platform,
+                    KEPT_LABEL: KEPT,
+                },
+            },
+            // Writing plain data as JSON can't fail.
+            "data": { DATA: serde_json::to_string(&entry).unwrap_or_default() },
+        });
+        let object = Object {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            plural: "configmaps",
+            namespace: Some(self.namespace.clone()),
+            name,
+            body,
+        };
+        // Ours by its name and label: whatever else was written to it does not count.
+        self.cluster.apply(&object, true, false).await?;
+        self.lock()
+            .insert(entry.deployment_id.clone(), Arc::new(entry));
+        Ok(())
+    }
+
+    /// Nothing of a deployment is left.
+    pub(crate) async fn remove(&self, deployment_id: &str) -> Result<(), CallError> {
+        let place = Place {
+            kind: "ConfigMap",
+            namespace: Some(&self.namespace),
+        };
+        self.cluster
+            .delete(place, &name(deployment_id), None)
+            .await?;
+        self.lock().remove(deployment_id);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Entry>>> {
+        // Nothing that panics runs under this lock.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name(deployment_id: &str) -> String {
+    format!("nokube-made-{deployment_id}")
+}

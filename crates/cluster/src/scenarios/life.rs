@@ -1,0 +1,185 @@
+//! The ordinary life of deployments.
+
+use nokube_api::sidecar::DesiredState;
+use nokube_manifests::Edge;
+use nokube_sidecar::{Health, Target as _};
+
+use crate::testing::{Fake, World, container, ready, spec};
+
+pub(super) async fn a_spin_application_runs_and_leaves_nothing_behind() -> Fake {
+    let world = World::new().await;
+    let app = spec(1);
+    world.runs(&app).await;
+    let observed = world.observe(&app).await;
+    assert_eq!((observed.applied, observed.replicas_ready), (Some(1), 1));
+    for kind in ["Namespace", "SpinApp"] {
+        assert!(observed.objects.iter().any(|made| made == kind), "{kind}");
+    }
+    // Applying the same again is no change.
+    world.apply(&app).await.unwrap();
+    assert_eq!(world.observe(&app).await.health, Health::Ready);
+    world.removed(&app).await;
+    assert_eq!(world.names(&app), [] as [String; 0]);
+    assert_eq!(
+        world.fake.get("/api/v1/namespaces", "shop-production"),
+        None
+    );
+    let kept = world.fake.names("nokube-system");
+    assert_eq!(kept, [] as [String; 0]);
+    world.fake
+}
+
+pub(super) async fn a_container_with_everything_runs_and_leaves_nothing_behind() -> Fake {
+    let world = World::with_edge(Edge::Ingress {
+        class: "nginx".to_owned(),
+    })
+    .await;
+    everything(world, "ingresses/").await
+}
+
+pub(super) async fn a_container_behind_a_gateway_leaves_nothing_behind() -> Fake {
+    everything(World::new().await, "httproutes/").await
+}
+
+async fn everything(world: World, route: &str) -> Fake {
+    let mut app = container(1);
+    app.spec.enable_autoscaling = true;
+    app.spec.replicas = 2;
+    app.spec.min_replicas = 2;
+    app.spec.max_replicas = 4;
+    world.runs(&app).await;
+    let names = world.names(&app);
+    for resource in [
+        route,
+        "persistentvolumeclaims/",
+        "horizontalpodautoscalers/",
+        "services/",
+    ] {
+        let is_there = names.iter().any(|name| name.starts_with(resource));
+        assert!(is_there, "{resource} is not among {names:?}");
+    }
+    world.removed(&app).await;
+    assert_eq!(world.names(&app), [] as [String; 0]);
+    world.fake
+}
+
+pub(super) async fn a_new_revision_takes_away_what_it_no_longer_has() -> Fake {
+    let world = World::new().await;
+    let first = container(1);
+    world.runs(&first).await;
+    let of_revision_one: Vec<String> = names_of(&world, "configmaps/");
+    assert!(!of_revision_one.is_empty());
+    let mut second = container(2);
+    second.spec.exposure_type = "none".to_owned();
+    second
+        .spec
+        .env_vars
+        .insert("MODE".to_owned(), "two".to_owned());
+    world.apply(&second).await.unwrap();
+    assert_eq!(names_of(&world, "httproutes/"), [] as [String; 0]);
+    // Pods of the first revision may still be started with its configuration.
+    let both = names_of(&world, "configmaps/");
+    assert!(of_revision_one.iter().all(|name| both.contains(name)));
+    world.make_pods(&second, &ready());
+    world
+        .until_health(&second, |health| *health == Health::Ready)
+        .await;
+    world
+        .until("the first revision's configuration to go", || async {
+            world.observe(&second).await;
+            let left = names_of(&world, "configmaps/");
+            (!of_revision_one.iter().any(|name| left.contains(name))).then_some(())
+        })
+        .await;
+    world.removed(&second).await;
+    assert_eq!(world.names(&second), [] as [String; 0]);
+    world.fake
+}
+
+fn names_of(world: &World, resource: &str) -> Vec<String> {
+    let mut names = world.names(&container(1));
+    names.retain(|name| name.starts_with(resource));
+    names
+}
+
+pub(super) async fn what_is_stopped_stays_known_and_starts_again() -> Fake {
+    let world = World::new().await;
+    for mut app in [spec(1), container(1)] {
+        world.runs(&app).await;
+        app.generation = 2;
+        app.desired = DesiredState::Stopped;
+        world.apply(&app).await.unwrap();
+        if world.workload(&app).is_some() {
+            // A Deployment without copies; its controller ends the pods.
+            assert_eq!(world.workload(&app).unwrap()["spec"]["replicas"], 0);
+            world.remove_pods(&app);
+        }
+        world
+            .until_health(&app, |health| *health == Health::Stopped)
+            .await;
+        let observed = world.observe(&app).await;
+        assert_eq!((observed.present, observed.applied), (true, Some(2)));
+        app.generation = 3;
+        app.desired = DesiredState::Running;
+        world.runs(&app).await;
+    }
+    // A SpinApp that is not there is no mistake after a restart of the sidecar either.
+    let mut app = spec(4);
+    app.revision = 1;
+    app.desired = DesiredState::Stopped;
+    world.apply(&app).await.unwrap();
+    let world = world.restarted().await;
+    assert_eq!(world.observe(&app).await.health, Health::Stopped);
+    world.fake
+}
+
+pub(super) async fn a_restart_makes_new_pods_and_scaling_does_not() -> Fake {
+    let world = World::new().await;
+    for mut app in [spec(1), container(1)] {
+        world.runs(&app).await;
+        app.generation = 2;
+        app.spec.replicas = 3;
+        world.apply(&app).await.unwrap();
+        // The pod that is there is still one of them.
+        world
+            .until_health(&app, |health| {
+                matches!(health, Health::Progressing(Some(message)) if message.starts_with("1 of 3"))
+            })
+            .await;
+        world.make_pods(&app, &ready());
+        world
+            .until_health(&app, |health| *health == Health::Ready)
+            .await;
+        app.generation = 3;
+        world.apply(&app).await.unwrap();
+        let observed = world.observe(&app).await;
+        assert_eq!(observed.replicas_ready, 0, "pods from before the restart");
+        world.make_pods(&app, &ready());
+        world
+            .until_health(&app, |health| *health == Health::Ready)
+            .await;
+    }
+    world.fake
+}
+
+pub(super) async fn one_of_two_deployments_goes_and_the_other_stays() -> Fake {
+    let world = World::new().await;
+    let (one, two) = (spec(1), container(1));
+    world.runs(&one).await;
+    world.runs(&two).await;
+    world.removed(&one).await;
+    assert_eq!(world.workload(&one), None);
+    assert_eq!(world.observe(&two).await.health, Health::Ready);
+    assert!(
+        world
+            .fake
+            .get("/api/v1/namespaces", "shop-production")
+            .is_some()
+    );
+    // The namespace that is ending is waited for, not written to.
+    world.removed(&two).await;
+    assert_eq!(world.names(&two), [] as [String; 0]);
+    world.target.keep_house().await;
+    world.runs(&one).await;
+    world.fake
+}

@@ -1,0 +1,93 @@
+//! What happens in clusters, one after another against the fake API service.
+//!
+//! | file | scenario |
+//! |---|---|
+//! | `life` | a Spin application runs and leaves nothing behind; a container with a volume, scaling and an Ingress too |
+//! | | a new revision: what it no longer has goes, what old pods read stays until they are gone |
+//! | | stopping and starting; restarting; scaling |
+//! | | two deployments in one namespace |
+//! | `trouble` | 409, 429 with Retry-After and 5xx are repeated; an outage ends |
+//! | | an admission webhook refuses; a quota is used up; SpinKube is not installed yet |
+//! | | a watch breaks off and begins anew (410); somebody removes what was made |
+//! | | a crash between two objects, then going on, and then removing |
+//! | `others` | namespaces and objects of somebody else, fields that another client changed |
+//! | | somebody else's objects keep a namespace |
+//! | | who does not lead writes nothing |
+//! | `logs` | earlier containers, several pods, a cursor that outlives the sidecar |
+//! | `kept` | desired state: kept, read again, more than a page of it, two writers, an answer that was lost |
+//! | `lease` | one leads; another takes over; a lost lease |
+//!
+//! The fake API service refuses every call that the permissions do not cover, and the last test holds that
+//! all scenarios together use every permission.
+
+mod kept;
+mod lease;
+mod life;
+mod logs;
+mod others;
+mod trouble;
+
+use std::collections::BTreeSet;
+
+use crate::permissions::PERMISSIONS;
+use crate::testing::Fake;
+
+/// What a scenario ends with: its cluster, in which no call was refused.
+fn done(fake: &Fake) -> Fake {
+    assert_eq!(fake.refused(), [] as [String; 0]);
+    fake.clone()
+}
+
+/// Makes a test of each scenario, and one of all of them together.
+macro_rules! scenarios {
+    ($($file:ident::$name:ident),* $(,)?) => {
+        $(
+            #[tokio::test(start_paused = true)]
+            async fn $name() {
+                done(&$file::$name().await);
+            }
+        )*
+
+        #[tokio::test(start_paused = true)]
+        async fn every_permission_is_used_by_some_scenario() {
+            let mut used = BTreeSet::new();
+            $(used.extend(done(&$file::$name().await).used());)*
+            for permission in PERMISSIONS {
+                for verb in permission.verbs {
+                    let key = (permission.scope, permission.group, permission.resource, *verb);
+                    assert!(used.contains(&key), "{key:?} is granted and never used");
+                }
+            }
+        }
+    };
+}
+
+scenarios!(
+    life::a_spin_application_runs_and_leaves_nothing_behind,
+    life::a_container_with_everything_runs_and_leaves_nothing_behind,
+    life::a_container_behind_a_gateway_leaves_nothing_behind,
+    life::a_new_revision_takes_away_what_it_no_longer_has,
+    life::what_is_stopped_stays_known_and_starts_again,
+    life::a_restart_makes_new_pods_and_scaling_does_not,
+    life::one_of_two_deployments_goes_and_the_other_stays,
+    trouble::what_may_pass_is_repeated,
+    trouble::a_denied_revision_leaves_the_one_before_alone,
+    trouble::a_used_up_quota_is_told,
+    trouble::spinkube_that_is_installed_later_is_found,
+    trouble::a_watch_that_broke_off_begins_anew,
+    trouble::what_somebody_removed_is_to_be_applied_again,
+    trouble::a_crash_between_two_objects_loses_nothing,
+    trouble::what_was_begun_before_a_crash_is_removed,
+    others::namespaces_that_are_not_ours_are_refused,
+    others::objects_that_are_not_ours_are_left_alone,
+    others::fields_that_another_client_changed_are_taken_back,
+    others::a_namespace_with_somebody_elses_objects_stays,
+    others::who_does_not_lead_writes_nothing,
+    logs::a_log_goes_on_after_restarts_of_everything,
+    kept::what_is_kept_is_read_again,
+    kept::a_lost_answer_is_no_other_writer,
+    kept::another_writer_ends_the_lead,
+    lease::one_leads_and_another_takes_over,
+    lease::a_lease_that_somebody_took_is_lost,
+    lease::a_lease_that_is_given_back_is_free_at_once,
+);

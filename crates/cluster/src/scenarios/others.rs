@@ -1,0 +1,117 @@
+//! What is somebody else's.
+
+use nokube_sidecar::{Target as _, TargetError};
+use serde_json::json;
+
+use crate::testing::{Fake, Rule, World, container, spec};
+
+const NAMESPACES: &str = "/api/v1/namespaces";
+
+pub(super) async fn namespaces_that_are_not_ours_are_refused() -> Fake {
+    let world = World::new().await;
+    let mut app = spec(1);
+    for name in ["", "default", "kube-system", "nokube-system", "../x", "a/b"] {
+        name.clone_into(&mut app.namespace);
+        let error = world.apply(&app).await.unwrap_err();
+        assert!(matches!(error, TargetError::Refused(_)), "{name}: {error}");
+    }
+    for labels in [
+        json!({}),
+        json!({ "nokube.dev/platform": "nokube", "nokube.dev/project-id": "2", "nokube.dev/environment": "production" }),
+        json!({ "nokube.dev/platform": "other", "nokube.dev/project-id": "1", "nokube.dev/environment": "production" }),
+    ] {
+        "taken".clone_into(&mut app.namespace);
+        let namespace = json!({ "metadata": { "name": "taken", "labels": labels } });
+        world.fake.insert(NAMESPACES, namespace);
+        let error = world.apply(&app).await.unwrap_err();
+        assert!(
+            matches!(&error, TargetError::Refused(message) if message.contains("is not this environment's")),
+            "{error}"
+        );
+        // Nothing was made in it, and removing the deployment leaves it alone.
+        assert_eq!(world.fake.names("taken"), [] as [String; 0]);
+        world.removed(&app).await;
+        assert!(world.fake.get(NAMESPACES, "taken").is_some());
+    }
+    world.fake
+}
+
+pub(super) async fn objects_that_are_not_ours_are_left_alone() -> Fake {
+    let world = World::new().await;
+    // The namespace is there already.
+    world.runs(&spec(1)).await;
+    let app = container(1);
+    let services = World::place(&app, "/api/v1", "services");
+    world.fake.insert(
+        &services,
+        json!({ "metadata": { "name": "worker", "namespace": app.namespace, "labels": { "app": "x" } } }),
+    );
+    let error = world.apply(&app).await.unwrap_err();
+    assert!(
+        matches!(&error, TargetError::Refused(message) if message.contains("Service/worker")),
+        "{error}"
+    );
+    world.removed(&app).await;
+    let left = world.fake.get(&services, "worker").unwrap();
+    assert_eq!(left["metadata"]["labels"], json!({ "app": "x" }));
+    world.fake
+}
+
+pub(super) async fn fields_that_another_client_changed_are_taken_back() -> Fake {
+    let world = World::new().await;
+    world.runs(&container(1)).await;
+    let held = json!({
+        "kind": "Status", "message": "Apply failed with 1 conflict: conflict with \"kubectl\"",
+        "reason": "Conflict", "details": { "causes": [{ "reason": "FieldManagerConflict" }] },
+    });
+    world.fake.script(Rule {
+        body: held,
+        ..Rule::status("PATCH", "/services/", 409, "")
+    });
+    world.runs(&container(2)).await;
+    let patches = world.fake.calls();
+    let services = patches
+        .iter()
+        .filter(|call| call.starts_with("PATCH") && call.ends_with("/services/worker"));
+    assert_eq!(services.count(), 3);
+    world.fake
+}
+
+pub(super) async fn a_namespace_with_somebody_elses_objects_stays() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    let configmaps = World::place(&app, "/api/v1", "configmaps");
+    for name in ["notes", "kube-root-ca.crt"] {
+        world.fake.insert(
+            &configmaps,
+            json!({ "metadata": { "name": name, "namespace": app.namespace } }),
+        );
+    }
+    world.removed(&app).await;
+    assert!(world.fake.get(&configmaps, "notes").is_some());
+    assert_eq!(world.workload(&app), None);
+    world.target.keep_house().await;
+    assert!(world.metrics.text(&[]).contains("nokube_namespaces_kept 1"));
+    assert!(world.fake.get(NAMESPACES, "shop-production").is_some());
+    // Also after a restart it is known, and goes when nothing keeps it.
+    let world = world.restarted().await;
+    world.fake.take(&configmaps, "notes");
+    world.target.keep_house().await;
+    assert_eq!(world.fake.get(NAMESPACES, "shop-production"), None);
+    world.target.keep_house().await;
+    assert_eq!(world.fake.names("nokube-system"), [] as [String; 0]);
+    world.fake
+}
+
+pub(super) async fn who_does_not_lead_writes_nothing() -> Fake {
+    let world = World::new().await;
+    world.runs(&spec(1)).await;
+    world.lead(false);
+    let before = world.fake.calls().len();
+    assert!(world.apply(&spec(2)).await.is_err());
+    assert!(world.target.remove(&spec(2)).await.is_err());
+    world.target.keep_house().await;
+    assert_eq!(world.fake.calls().len(), before);
+    world.fake
+}

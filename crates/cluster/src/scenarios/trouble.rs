@@ -1,0 +1,175 @@
+//! What goes wrong by itself.
+
+use nokube_sidecar::Target as _;
+use nokube_sidecar::{Health, TargetError, TargetEvent};
+use serde_json::json;
+
+use crate::testing::{Fake, Rule, World, container, ready, spec};
+
+pub(super) async fn what_may_pass_is_repeated() -> Fake {
+    let world = World::new().await;
+    let mut busy = Rule::status("PATCH", "/services/", 429, "too many requests");
+    busy.retry_after = Some("3");
+    world.fake.script(busy);
+    world
+        .fake
+        .script(Rule::status("PATCH", "/spinapps/", 503, "later").times(2));
+    world
+        .fake
+        .script(Rule::status("CREATE", "/namespaces", 500, "etcd is slow"));
+    world.fake.script(Rule::status(
+        "PATCH",
+        "/networkpolicies/",
+        409,
+        "the object has been modified",
+    ));
+    let begun = tokio::time::Instant::now();
+    world.runs(&spec(1)).await;
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(3));
+    let text = world.metrics.text(&[]);
+    assert!(text.contains("nokube_repeated_calls_total 5"), "{text}");
+    assert!(text.contains("nokube_reconciliation_failures_total 0"));
+    // An outage that lasts is told, and ends.
+    world
+        .fake
+        .script(Rule::status("PATCH", "/spinapps/", 500, "no leader").times(6));
+    let mut second = spec(2);
+    second.revision = 2;
+    let error = world.apply(&second).await.unwrap_err();
+    assert!(matches!(error, TargetError::Unavailable(_)), "{error}");
+    world.runs(&second).await;
+    world.fake
+}
+
+pub(super) async fn a_denied_revision_leaves_the_one_before_alone() -> Fake {
+    let world = World::new().await;
+    world.runs(&spec(1)).await;
+    let before = world.names(&spec(1));
+    let denied = "admission webhook \"vspinapp.kb.io\" denied the request: no such executor";
+    world
+        .fake
+        .script(Rule::status("PATCH", "/spinapps/", 403, denied));
+    let error = world.apply(&spec(2)).await.unwrap_err();
+    assert!(
+        matches!(&error, TargetError::Refused(message) if message.contains("no such executor")),
+        "{error}"
+    );
+    assert_eq!(world.names(&spec(1)), before);
+    let observed = world.observe(&spec(1)).await;
+    assert_eq!((observed.applied, observed.serving), (Some(1), Some(1)));
+    world.fake
+}
+
+pub(super) async fn a_used_up_quota_is_told() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.apply(&app).await.unwrap();
+    let message = "pods \"worker-5d4f-x\" is forbidden: exceeded quota: nokube, requested: pods=1";
+    world.warn(&app, ("ReplicaSet", "worker-5d4f"), "FailedCreate", message);
+    let health = world
+        .until_health(&app, |health| matches!(health, Health::Failed(_)))
+        .await;
+    let Health::Failed(told) = health else {
+        panic!("{health:?}");
+    };
+    assert!(
+        told.starts_with("the quota of the namespace is used up"),
+        "{told}"
+    );
+    // Room again.
+    world.make_pods(&app, &ready());
+    world
+        .until_health(&app, |health| *health == Health::Ready)
+        .await;
+    world.fake
+}
+
+pub(super) async fn spinkube_that_is_installed_later_is_found() -> Fake {
+    let fake = Fake::new();
+    let missing = |verb| Rule {
+        body: json!("404 page not found"),
+        ..Rule::status(verb, "/core.spinkube.dev/", 404, "")
+    };
+    fake.script(missing("LIST").times(3));
+    fake.script(missing("PATCH"));
+    let world = World::over(fake).await;
+    let error = world.apply(&spec(1)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("SpinKube is not installed"),
+        "{error}"
+    );
+    world.runs(&spec(1)).await;
+    world.fake
+}
+
+pub(super) async fn a_watch_that_broke_off_begins_anew() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    world
+        .fake
+        .script(Rule::status("LIST", "/pods", 503, "later").times(2));
+    world.fake.forget_history();
+    world.remove_pods(&app);
+    world
+        .until_health(&app, |health| matches!(health, Health::Progressing(_)))
+        .await;
+    assert!(!world.metrics.text(&[]).contains("{kind=\"Pod\"} 0"));
+    world.make_pods(&app, &ready());
+    world
+        .until_health(&app, |health| *health == Health::Ready)
+        .await;
+    world.fake
+}
+
+pub(super) async fn what_somebody_removed_is_to_be_applied_again() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    world.fake.take(
+        &World::place(&app, "/apis/apps/v1", "deployments"),
+        "worker",
+    );
+    let told = async {
+        loop {
+            if world.target.next_event().await == TargetEvent::App(app.deployment_id.clone())
+                && world.observe(&app).await.applied.is_none()
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), told)
+        .await
+        .unwrap();
+    world.runs(&app).await;
+    world.fake
+}
+
+pub(super) async fn a_crash_between_two_objects_loses_nothing() -> Fake {
+    let world = half_applied().await;
+    // The next one goes on.
+    world.runs(&container(1)).await;
+    world.removed(&container(1)).await;
+    assert_eq!(world.names(&container(1)), [] as [String; 0]);
+    world.fake
+}
+
+pub(super) async fn what_was_begun_before_a_crash_is_removed() -> Fake {
+    let world = half_applied().await;
+    assert!(world.observe(&container(1)).await.present);
+    world.removed(&container(1)).await;
+    assert_eq!(world.names(&container(1)), [] as [String; 0]);
+    assert_eq!(world.fake.names("nokube-system"), [] as [String; 0]);
+    world.fake
+}
+
+/// Some objects are there, then the sidecar ended.
+async fn half_applied() -> World {
+    let world = World::new().await;
+    let outage = Rule::status("PATCH", "/deployments/", 500, "no leader");
+    world.fake.script(outage.times(6));
+    world.apply(&container(1)).await.unwrap_err();
+    assert!(!world.names(&container(1)).is_empty());
+    world.restarted().await
+}

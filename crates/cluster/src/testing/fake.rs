@@ -1,0 +1,551 @@
+//! The fake API service: enough of a cluster's API for what the sidecar calls, in memory.
+//!
+//! It checks every call against the permissions, so that no scenario passes with a call that a real
+//! cluster would refuse, and notes which were used. Failures are scripted by [`Rule`]s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use futures::stream;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use url::form_urlencoded;
+
+use crate::permissions::{PERMISSIONS, Scope};
+
+type FakeBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Where the sidecar of the scenarios lives.
+pub(crate) const SYSTEM: &str = "nokube-system";
+
+/// A cluster in memory.
+#[derive(Clone)]
+pub(crate) struct Fake {
+    state: Arc<Mutex<State>>,
+    /// The number of changes so far; watches wait for the next.
+    changes: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By the collection's path and the name.
+    objects: BTreeMap<(String, String), Value>,
+    version: u64,
+    /// (version, type, resource, object), the history that watches are told.
+    history: Vec<(u64, &'static str, String, Value)>,
+    /// Watches that began before this many changes are ended.
+    watches_end_at: u64,
+    rules: Vec<Rule>,
+    logs: BTreeMap<String, String>,
+    calls: Vec<String>,
+    used: BTreeSet<(Scope, &'static str, &'static str, &'static str)>,
+    refused: Vec<String>,
+}
+
+/// A scripted failure: the next `times` calls that match are answered so.
+#[derive(Clone)]
+pub(crate) struct Rule {
+    /// `PATCH`, `WATCH`, `LIST` and so on.
+    pub(crate) verb: &'static str,
+    /// A part of the path.
+    pub(crate) path: &'static str,
+    pub(crate) times: usize,
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<&'static str>,
+    pub(crate) body: Value,
+}
+
+impl Rule {
+    pub(crate) fn status(
+        verb: &'static str,
+        path: &'static str,
+        status: u16,
+        message: &str,
+    ) -> Self {
+        Self {
+            verb,
+            path,
+            times: 1,
+            status,
+            retry_after: None,
+            body: json!({ "kind": "Status", "message": message, "code": status }),
+        }
+    }
+
+    pub(crate) fn times(self, times: usize) -> Self {
+        Self { times, ..self }
+    }
+}
+
+/// A path, taken apart.
+#[derive(Debug)]
+struct Target {
+    group: String,
+    collection: String,
+    resource: String,
+    namespace: Option<String>,
+    name: Option<String>,
+    subresource: Option<String>,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Self {
+        let fake = Self {
+            state: Arc::default(),
+            changes: watch::Sender::new(0),
+        };
+        fake.insert(
+            "/api/v1/namespaces",
+            json!({ "metadata": { "name": SYSTEM } }),
+        );
+        fake
+    }
+
+    pub(crate) fn client(&self) -> kube::Client {
+        let fake = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let fake = fake.clone();
+            async move { Ok::<_, Infallible>(fake.answer(request).await) }
+        });
+        kube::Client::new(service, SYSTEM)
+    }
+
+    /// Puts an object there, as somebody else would.
+    pub(crate) fn insert(&self, collection: &str, object: Value) {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let mut state = self.lock();
+        state.put(collection, &name, object);
+        drop(state);
+        self.tell();
+    }
+
+    /// Removes an object, as somebody else would.
+    pub(crate) fn take(&self, collection: &str, name: &str) {
+        self.lock().remove(collection, name);
+        self.tell();
+    }
+
+    pub(crate) fn get(&self, collection: &str, name: &str) -> Option<Value> {
+        let key = (collection.to_owned(), name.to_owned());
+        self.lock().objects.get(&key).cloned()
+    }
+
+    /// `resource/name` of everything in a namespace.
+    pub(crate) fn names(&self, namespace: &str) -> Vec<String> {
+        let part = format!("/namespaces/{namespace}/");
+        let state = self.lock();
+        let keys = state.objects.keys();
+        keys.filter_map(|(collection, name)| {
+            Some(format!("{}/{name}", collection.split_once(&part)?.1))
+        })
+        .collect()
+    }
+
+    pub(crate) fn script(&self, rule: Rule) {
+        self.lock().rules.push(rule);
+    }
+
+    /// What a pod's log says.
+    pub(crate) fn set_log(&self, pod: &str, text: &str) {
+        self.lock().logs.insert(pod.to_owned(), text.to_owned());
+    }
+
+    /// Ends all watches; with a history that is forgotten, so that they have to begin anew (410).
+    pub(crate) fn forget_history(&self) {
+        let mut state = self.lock();
+        state.watches_end_at = state.version;
+        state.history.clear();
+        drop(state);
+        self.tell();
+    }
+
+    /// `VERB path` of all calls so far.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.lock().calls.clone()
+    }
+
+    /// Calls that the permissions do not cover.
+    pub(crate) fn refused(&self) -> Vec<String> {
+        self.lock().refused.clone()
+    }
+
+    /// Permissions that were used.
+    pub(crate) fn used(&self) -> BTreeSet<(Scope, &'static str, &'static str, &'static str)> {
+        self.lock().used.clone()
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<FakeBody> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect_bytes().await.unwrap();
+        let query: BTreeMap<String, String> =
+            form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        let target = Target::of(parts.uri.path());
+        let verb = verb(&parts.method, &target, &query);
+        {
+            let mut state = self.lock();
+            state.calls.push(format!("{verb} {}", parts.uri.path()));
+            if !state.may(verb, &target) {
+                return status(403, "Forbidden", "the permissions do not cover it", None);
+            }
+            // What is applied is made when it is not there.
+            let is_there = target.name.as_ref().is_some_and(|name| {
+                let key = (target.collection.clone(), name.clone());
+                state.objects.contains_key(&key)
+            });
+            if verb == "PATCH" && !is_there && !state.may("CREATE", &target) {
+                return status(403, "Forbidden", "the permissions do not cover it", None);
+            }
+            if let Some(rule) = state.rules.iter_mut().find(|rule| {
+                rule.times > 0 && rule.verb == verb && parts.uri.path().contains(rule.path)
+            }) {
+                rule.times -= 1;
+                return scripted(rule);
+            }
+        }
+        if verb == "WATCH" {
+            return self.watch(&target, &query);
+        }
+        let answer = self.lock().answer(verb, &target, &query, &body);
+        self.tell();
+        answer
+    }
+
+    /// A watch tells what happened since the version it names, then what happens.
+    fn watch(&self, target: &Target, query: &BTreeMap<String, String>) -> Response<FakeBody> {
+        let since: u64 = query["resourceVersion"].parse().unwrap_or_default();
+        let labels = query.get("labelSelector").cloned().unwrap_or_default();
+        if since < self.lock().watches_end_at {
+            return status(410, "Expired", "too old resource version", None);
+        }
+        let resource = target.resource.clone();
+        let fake = self.clone();
+        let changes = self.changes.subscribe();
+        let stream = stream::unfold((since, changes), move |(since, mut changes)| {
+            let (fake, resource, labels) = (fake.clone(), resource.clone(), labels.clone());
+            async move {
+                loop {
+                    let next = {
+                        let state = fake.lock();
+                        if since < state.watches_end_at {
+                            return None;
+                        }
+                        state
+                            .history
+                            .iter()
+                            .find(|(version, _, of, object)| {
+                                *version > since && *of == resource && matches(object, &labels)
+                            })
+                            .cloned()
+                    };
+                    if let Some((version, kind, _, object)) = next {
+                        let line = json!({ "type": kind, "object": object }).to_string() + "\n";
+                        let frame = Ok::<_, Infallible>(Frame::data(Bytes::from(line)));
+                        return Some((frame, (version, changes)));
+                    }
+                    changes.changed().await.ok()?;
+                }
+            }
+        });
+        Response::new(StreamBody::new(stream).boxed_unsync())
+    }
+}
+
+impl State {
+    fn may(&mut self, verb: &'static str, target: &Target) -> bool {
+        let resource = match &target.subresource {
+            Some(subresource) => format!("{}/{subresource}", target.resource),
+            None => target.resource.clone(),
+        };
+        let verb = match verb {
+            "REPLACE" => "update",
+            "CREATE" => "create",
+            "DELETE" => "delete",
+            "GET" => "get",
+            "LIST" => "list",
+            "PATCH" => "patch",
+            _ => "watch",
+        };
+        let own = match target.namespace.as_deref() {
+            Some(SYSTEM) => Some(Scope::System),
+            Some(_) => Some(Scope::Tenants),
+            None => None,
+        };
+        for scope in [Some(Scope::Cluster), own].into_iter().flatten() {
+            for permission in PERMISSIONS {
+                if permission.scope == scope
+                    && permission.group == target.group
+                    && permission.resource == resource
+                    && let Some(verb) = permission.verbs.iter().find(|known| **known == verb)
+                {
+                    self.used
+                        .insert((scope, permission.group, permission.resource, verb));
+                    return true;
+                }
+            }
+        }
+        self.refused
+            .push(format!("{verb} {}/{resource}", target.group));
+        false
+    }
+
+    fn answer(
+        &mut self,
+        verb: &str,
+        target: &Target,
+        query: &BTreeMap<String, String>,
+        body: &[u8],
+    ) -> Response<FakeBody> {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let given = body["metadata"]["name"].as_str().unwrap_or_default();
+        let name = target.name.as_deref().unwrap_or(given);
+        let key = (target.collection.clone(), name.to_owned());
+        let found = self.objects.get(&key).cloned();
+        let missing = || {
+            let details = json!({ "name": name, "kind": target.resource });
+            status(404, "NotFound", &format!("{name} not found"), Some(details))
+        };
+        if let Some(namespace) = &target.namespace {
+            let key = ("/api/v1/namespaces".to_owned(), namespace.clone());
+            if !self.objects.contains_key(&key) && matches!(verb, "CREATE" | "PATCH") {
+                let details = json!({ "name": namespace, "kind": "namespaces" });
+                return status(404, "NotFound", "no such namespace", Some(details));
+            }
+        }
+        match (verb, found) {
+            ("GET", _) if target.subresource.as_deref() == Some("log") => {
+                let previous = query.contains_key("previous");
+                let name = format!("{name}{}", if previous { " previous" } else { "" });
+                match self.logs.get(&name) {
+                    Some(text) => text_answer(text),
+                    None => status(400, "BadRequest", "not found", None),
+                }
+            }
+            ("GET", Some(object)) => json_answer(200, &object),
+            ("LIST", _) => self.list(target, query),
+            ("CREATE", Some(_)) => status(409, "AlreadyExists", "exists", None),
+            ("CREATE", None) => json_answer(201, &self.put(&target.collection, name, body)),
+            ("REPLACE", Some(object)) => {
+                let is_same =
+                    object["metadata"]["resourceVersion"] == body["metadata"]["resourceVersion"];
+                if is_same {
+                    json_answer(200, &self.put(&target.collection, name, body))
+                } else {
+                    status(409, "Conflict", "the object has been modified", None)
+                }
+            }
+            ("PATCH", found) => {
+                let code = if found.is_some() { 200 } else { 201 };
+                if query.get("dryRun").is_some() {
+                    return json_answer(code, &body);
+                }
+                json_answer(code, &self.put(&target.collection, name, body))
+            }
+            ("DELETE", Some(object)) => {
+                let wanted = &body["preconditions"]["uid"];
+                if !wanted.is_null() && *wanted != object["metadata"]["uid"] {
+                    return status(409, "Conflict", "another uid", None);
+                }
+                self.delete(target, name, &object)
+            }
+            (_, None) => missing(),
+            (verb, Some(_)) => panic!("{verb} is no verb"),
+        }
+    }
+
+    fn list(&self, target: &Target, query: &BTreeMap<String, String>) -> Response<FakeBody> {
+        let labels = query.get("labelSelector").map_or("", String::as_str);
+        let limit: usize = query.get("limit").map_or(Ok(500), |n| n.parse()).unwrap();
+        let from: usize = query.get("continue").map_or(Ok(0), |n| n.parse()).unwrap();
+        let of_kind = |collection: &str| match &target.namespace {
+            Some(_) => collection == target.collection,
+            None => Target::of(collection).resource == target.resource,
+        };
+        let all: Vec<&Value> = self
+            .objects
+            .iter()
+            .filter(|((collection, _), object)| of_kind(collection) && matches(object, labels))
+            .map(|(_, object)| object)
+            .collect();
+        let page: Vec<&Value> = all.iter().skip(from).take(limit).copied().collect();
+        let mut metadata = json!({ "resourceVersion": self.version.to_string() });
+        if from + limit < all.len() {
+            metadata["continue"] = Value::from((from + limit).to_string());
+        }
+        json_answer(
+            200,
+            &json!({ "kind": "List", "apiVersion": "v1", "metadata": metadata, "items": page }),
+        )
+    }
+
+    /// As a cluster does: a namespace takes what is in it along, a workload its pods.
+    fn delete(&mut self, target: &Target, name: &str, object: &Value) -> Response<FakeBody> {
+        self.remove(&target.collection, name);
+        match target.resource.as_str() {
+            "namespaces" => {
+                let part = format!("/namespaces/{name}/");
+                let within: Vec<_> = self
+                    .objects
+                    .keys()
+                    .filter(|(collection, _)| collection.contains(&part))
+                    .cloned()
+                    .collect();
+                for (collection, name) in within {
+                    self.remove(&collection, &name);
+                }
+                return json_answer(200, object);
+            }
+            "deployments" | "spinapps" => {
+                let id = &object["metadata"]["labels"]["nokube.dev/deployment"];
+                let pods: Vec<_> = self
+                    .objects
+                    .iter()
+                    .filter(|((collection, _), pod)| {
+                        collection.ends_with("/pods")
+                            && pod["metadata"]["labels"]["nokube.dev/deployment"] == *id
+                    })
+                    .map(|(key, _)| key.clone())
+                    .collect();
+                for (collection, name) in pods {
+                    self.remove(&collection, &name);
+                }
+            }
+            _ => {}
+        }
+        json_answer(200, &json!({ "kind": "Status", "status": "Success" }))
+    }
+
+    fn put(&mut self, collection: &str, name: &str, mut object: Value) -> Value {
+        self.version += 1;
+        let key = (collection.to_owned(), name.to_owned());
+        let before = self.objects.get(&key);
+        let uid = before.map_or_else(
+            || Value::from(format!("uid-{}", self.version)),
+            |before| before["metadata"]["uid"].clone(),
+        );
+        let kind = if before.is_some() {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        object["metadata"]["uid"] = uid;
+        object["metadata"]["resourceVersion"] = Value::from(self.version.to_string());
+        object["metadata"]["managedFields"] =
+            json!([{ "manager": "nokube", "fieldsV1": { "f:spec": {} } }]);
+        self.objects.insert(key, object.clone());
+        let resource = Target::of(collection).resource;
+        self.history
+            .push((self.version, kind, resource, object.clone()));
+        object
+    }
+
+    fn remove(&mut self, collection: &str, name: &str) {
+        let key = (collection.to_owned(), name.to_owned());
+        if let Some(mut object) = self.objects.remove(&key) {
+            self.version += 1;
+            object["metadata"]["resourceVersion"] = Value::from(self.version.to_string());
+            let resource = Target::of(collection).resource;
+            self.history
+                .push((self.version, "DELETED", resource, object));
+        }
+    }
+}
+
+impl Target {
+    fn of(path: &str) -> Self {
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let (group, rest) = match parts[0] {
+            "api" => ("", &parts[2..]),
+            _ => (parts[1], &parts[3..]),
+        };
+        let (namespace, rest) = match rest {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
+            rest => (None, rest),
+        };
+        let deep = rest.len();
+        let collection = parts[..parts.len() - (deep - 1)].join("/");
+        Self {
+            group: group.to_owned(),
+            collection: format!("/{collection}"),
+            resource: rest[0].to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: rest.get(1).map(|name| (*name).to_owned()),
+            subresource: rest.get(2).map(|name| (*name).to_owned()),
+        }
+    }
+}
+
+fn verb(method: &Method, target: &Target, query: &BTreeMap<String, String>) -> &'static str {
+    match method.as_str() {
+        "GET" if query.contains_key("watch") => "WATCH",
+        "GET" if target.name.is_some() => "GET",
+        "GET" => "LIST",
+        "POST" => "CREATE",
+        "PUT" => "REPLACE",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        other => panic!("{other} is not called"),
+    }
+}
+
+/// `a=b` and `a!=b`, with commas.
+fn matches(object: &Value, labels: &str) -> bool {
+    labels
+        .split(',')
+        .filter(|part| !part.is_empty())
+        .all(|part| {
+            let (name, wanted, equal) = match part.split_once("!=") {
+                Some((name, value)) => (name, value, false),
+                None => {
+                    let (name, value) = part.split_once('=').unwrap();
+                    (name, value, true)
+                }
+            };
+            (object["metadata"]["labels"][name].as_str() == Some(wanted)) == equal
+        })
+}
+
+fn scripted(rule: &Rule) -> Response<FakeBody> {
+    let mut response = json_answer(rule.status, &rule.body);
+    if let Some(after) = rule.retry_after {
+        let headers = response.headers_mut();
+        headers.insert("retry-after", after.parse().unwrap());
+    }
+    response
+}
+
+fn status(code: u16, reason: &str, message: &str, details: Option<Value>) -> Response<FakeBody> {
+    json_answer(
+        code,
+        &json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+            "reason": reason, "message": message, "details": details,
+        }),
+    )
+}
+
+fn json_answer(code: u16, body: &Value) -> Response<FakeBody> {
+    let mut response = text_answer(&body.to_string());
+    *response.status_mut() = StatusCode::from_u16(code).unwrap();
+    response
+}
+
+fn text_answer(text: &str) -> Response<FakeBody> {
+    Response::new(Full::new(Bytes::from(text.to_owned())).boxed_unsync())
+}
