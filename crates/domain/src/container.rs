@@ -5,6 +5,8 @@
 
 use crate::build::{ImageFault, ImageReference, ImageVersion};
 
+mod pulled;
+
 const DOCKER_HUB: &str = "docker.io";
 /// Bytes of a whole name without its version, as the reference grammar bounds it.
 const MAX_NAME_BYTES: usize = 255;

@@ -13,13 +13,26 @@ use nokube_api::sidecar::{AppSpec, ArtifactKind};
 use nokube_domain::Faults;
 use nokube_keys::Secret;
 
+mod app;
+mod config;
+mod deployment;
+pub mod labels;
+mod namespace;
 mod network;
 mod object;
+mod pod;
+mod route;
+mod scaling;
+mod service;
 mod settings;
+mod spin_app;
+mod storage;
 mod yaml;
 
-pub use object::Object;
+pub use object::{MASK, Object};
 pub use settings::{Edge, Quota, Settings};
+
+use app::App;
 
 /// The one field manager of everything that is applied.
 pub const FIELD_MANAGER: &str = "nokube";
@@ -90,8 +103,8 @@ pub fn namespace_objects(
     pod_security: PodSecurity,
     settings: &Settings,
 ) -> Result<Vec<Object>, Faults> {
-    let _ = (app, pod_security, settings);
-    Ok(Vec::new())
+    App::parse(app, settings)?;
+    Ok(namespace::objects(app, pod_security, settings))
 }
 
 /// What one deployment needs, in the order to apply it in. Of a stopped one, what stays: its volume,
@@ -108,23 +121,43 @@ pub fn app_objects(
     facts: &Facts,
     settings: &Settings,
 ) -> Result<Vec<Object>, Faults> {
-    let _ = (app, secrets, facts, settings);
-    Ok(Vec::new())
+    let app = App::parse_with(app, secrets, settings)?;
+    let mut faults = Faults::default();
+    spin_app::check_stores(facts, &mut faults);
+    faults.or(())?;
+    let config = config::Config::new(&app, secrets);
+    let mut objects = config.objects(&app);
+    let storage = storage::Storage::of(&app);
+    objects.extend(storage.and_then(|storage| storage.object(&app)));
+    // Who may reach the pods is settled before there are any.
+    objects.extend(network::app_policy(&app));
+    objects.extend(service::object(&app));
+    match app.given.artifact {
+        ArtifactKind::Container => objects.push(deployment::object(&app, &config, facts)),
+        // A `SpinApp` can't have no copies.
+        ArtifactKind::Spin if app.runs() => objects.push(spin_app::object(&app, &config, facts)),
+        ArtifactKind::Spin => {}
+    }
+    if app.runs() {
+        objects.extend(scaling::autoscaler(&app));
+        objects.extend(scaling::disruption_budget(&app));
+        objects.extend(route::objects(&app));
+    }
+    Ok(objects)
 }
 
 /// Objects that others make for a deployment and leave behind when it is removed, as (kind, name) in its
 /// namespace: the certificate's `Secret` that cert-manager makes for an Ingress.
 #[must_use]
 pub fn left_behind(app: &AppSpec) -> Vec<(&'static str, String)> {
-    vec![("Secret", format!("{}.tls", app.service))]
+    vec![("Secret", route::certificate_secret(&app.service))]
 }
 
 /// Where a deployment answers, when it is exposed. Of a port of every node nobody knows the number
 /// before it is given out: `None`.
 #[must_use]
 pub fn access_url(app: &AppSpec, settings: &Settings) -> Option<String> {
-    let _ = (app, settings);
-    None
+    route::access_url(app, settings)
 }
 
 /// What serves a deployment.
@@ -137,4 +170,12 @@ pub fn workload(app: &AppSpec) -> Workload {
         },
         name: app.service.clone(),
     }
+}
+
+/// Whether what serves an application must be gone before another revision of it starts: SpinKube's
+/// operator always starts new pods first, and a volume belongs to one. (A container's `Deployment` says
+/// so itself.)
+#[must_use]
+pub fn is_replaced_at_once(app: &AppSpec) -> bool {
+    app.artifact == ArtifactKind::Spin && app.spec.storage_path.is_some()
 }

@@ -1,55 +1,164 @@
-//! Who may talk to whom.
+//! Who may talk to whom: nobody, but for what these policies allow. They hold where the cluster's network
+//! plugin enforces them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nokube_api::sidecar::AppSpec;
+use nokube_domain::deploy::Exposure;
 
-use nokube_domain::Invalid;
+use crate::app::App;
+use crate::labels::{matching, pairs, shared_meta};
+use crate::network::cidr::internet;
+use crate::object::Object;
+use crate::settings::Settings;
 
-/// A network: an address and how many of its leading bits count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cidr {
-    address: IpAddr,
-    bits: u8,
+mod cidr;
+
+pub(crate) use cidr::Cidr;
+
+const DNS_PORT: i32 = 53;
+/// Kubernetes writes it on every namespace itself.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+/// Where `NodeLocal DNSCache` listens on each node, by its own documents.
+const NODE_LOCAL_DNS: &str = "169.254.20.10/32";
+
+/// What cert-manager labels its solvers with, and where they listen.
+const SOLVER: &str = "acme.cert-manager.io/http01-solver";
+const SOLVER_PORT: i32 = 8089;
+
+/// What holds for all pods of a namespace. Their names have no dot, those of applications' policies do.
+pub(crate) fn shared_policies(app: &AppSpec, settings: &Settings) -> Vec<Object> {
+    let all = Some(LabelSelector::default());
+    let both = Some(vec!["Ingress".to_owned(), "Egress".to_owned()]);
+    let nothing = NetworkPolicySpec {
+        pod_selector: all.clone(),
+        policy_types: both,
+        ..NetworkPolicySpec::default()
+    };
+    let some = NetworkPolicySpec {
+        pod_selector: all,
+        policy_types: Some(vec!["Egress".to_owned()]),
+        egress: Some(egress(settings)),
+        ..NetworkPolicySpec::default()
+    };
+    let mut policies = vec![("deny-all", nothing), ("allow-egress", some)];
+    policies.extend(solvers(settings).map(|spec| ("allow-acme-solvers", spec)));
+    policies
+        .into_iter()
+        .map(|(name, spec)| {
+            Object::of(&NetworkPolicy {
+                metadata: shared_meta(app, settings, name),
+                spec: Some(spec),
+            })
+        })
+        .collect()
 }
 
-impl Cidr {
-    /// Reads `10.0.0.0/8` or `fd00::/8`; an address alone is the network of that one.
-    ///
-    /// # Errors
-    /// Anything else, and addresses with bits beyond their network.
-    pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
-        let refused = || Invalid::new("must be a network, such as 10.0.0.0/8");
-        let (address, bits) = text.split_once('/').unwrap_or((text, ""));
-        let address: IpAddr = address.parse().map_err(|_| refused())?;
-        let width = if address.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            "" if !text.contains('/') => width,
-            bits => bits
-                .parse()
-                .ok()
-                .filter(|bits| *bits <= width)
-                .ok_or_else(refused)?,
-        };
-        let network = Self { address, bits };
-        if network.first() == address {
-            Ok(network)
-        } else {
-            Err(Invalid::new("has bits beyond its network"))
-        }
-    }
+/// Pods that cert-manager puts beside an ingress for a moment, to show a certificate authority whose host it
+/// is (ACME's HTTP-01 challenge).
+fn solvers(settings: &Settings) -> Option<NetworkPolicySpec> {
+    settings.certificate_issuer.as_ref()?;
+    let from = settings.edge_namespace.as_deref().map(any_pod_of);
+    let rule = NetworkPolicyIngressRule {
+        from: from.map(|edge| vec![edge]),
+        ports: Some(vec![port("TCP", SOLVER_PORT)]),
+    };
+    Some(NetworkPolicySpec {
+        pod_selector: Some(matching(pairs([(SOLVER, "true".to_owned())]))),
+        policy_types: Some(vec!["Ingress".to_owned()]),
+        ingress: Some(vec![rule]),
+        ..NetworkPolicySpec::default()
+    })
+}
 
-    /// Its address with all other bits cleared.
-    fn first(self) -> IpAddr {
-        match self.address {
-            IpAddr::V4(address) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.bits)).unwrap_or(0);
-                Ipv4Addr::from_bits(address.to_bits() & mask).into()
-            }
-            IpAddr::V6(address) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(self.bits))
-                    .unwrap_or(0);
-                Ipv6Addr::from_bits(address.to_bits() & mask).into()
-            }
-        }
+fn egress(settings: &Settings) -> Vec<NetworkPolicyEgressRule> {
+    let dns = NetworkPolicyPeer {
+        namespace_selector: Some(namespace("kube-system")),
+        pod_selector: Some(matching(pairs([("k8s-app", "kube-dns".to_owned())]))),
+        ..NetworkPolicyPeer::default()
+    };
+    let names = NetworkPolicyEgressRule {
+        to: Some(vec![dns, block(NODE_LOCAL_DNS.to_owned(), Vec::new())]),
+        ports: Some(vec![port("UDP", DNS_PORT), port("TCP", DNS_PORT)]),
+    };
+    let mut peers = vec![any_pod()];
+    peers.extend(
+        internet(&settings.denied_networks)
+            .into_iter()
+            .map(|(network, except)| block(network, except)),
+    );
+    let allowed = cidr::networks(&settings.allowed_networks);
+    peers.extend(allowed.map(|network| block(network.to_string(), Vec::new())));
+    let rest = NetworkPolicyEgressRule {
+        to: Some(peers),
+        ports: None,
+    };
+    vec![names, rest]
+}
+
+/// Who may reach one application; nothing is needed when nobody may.
+pub(crate) fn app_policy(app: &App<'_>) -> Option<Object> {
+    let edge = app.settings.edge_namespace.as_deref();
+    let from = match (app.spec.exposure_type, edge) {
+        (Exposure::None, _) => return None,
+        (Exposure::Internal, _) => Some(vec![any_pod()]),
+        (Exposure::External, Some(edge)) => Some(vec![any_pod(), any_pod_of(edge)]),
+        // Requests come from anywhere, or from whoever can't be told apart.
+        (Exposure::External, None) | (Exposure::NodePort, _) => None,
+    };
+    let rule = NetworkPolicyIngressRule {
+        from,
+        ports: Some(vec![port("TCP", i32::from(app.listens_on()))]),
+    };
+    let policy = NetworkPolicy {
+        metadata: app.meta(format!("{}.ingress", app.name())),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(matching(app.selector())),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(vec![rule]),
+            ..NetworkPolicySpec::default()
+        }),
+    };
+    Some(Object::of(&policy))
+}
+
+/// Of the policy's own namespace.
+fn any_pod() -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector::default()),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn any_pod_of(name: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(namespace(name)),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn namespace(name: &str) -> LabelSelector {
+    matching(pairs([(NAMESPACE_NAME, name.to_owned())]))
+}
+
+fn block(cidr: String, except: Vec<String>) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        ip_block: Some(IPBlock {
+            cidr,
+            except: Some(except).filter(|except| !except.is_empty()),
+        }),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn port(protocol: &str, port: i32) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(protocol.to_owned()),
+        port: Some(IntOrString::Int(port)),
+        ..NetworkPolicyPort::default()
     }
 }

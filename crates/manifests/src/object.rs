@@ -2,11 +2,14 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{Metadata, Resource};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// What is shown instead of a secret value. No base64, so that applying a preview fails instead of
 /// writing it.
-const MASK: &str = "********";
+pub const MASK: &str = "********";
 
 /// An object of a cluster, ready for server-side apply.
 #[derive(Clone, PartialEq)]
@@ -25,11 +28,67 @@ pub struct Object {
     pub body: Value,
 }
 
+/// A kind that Kubernetes itself does not know.
+pub(crate) struct CustomKind {
+    pub(crate) api_version: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) plural: &'static str,
+}
+
 impl Object {
+    /// One of Kubernetes' own kinds.
+    pub(crate) fn of<T>(object: &T) -> Self
+    where
+        T: Resource + Metadata<Ty = ObjectMeta> + Serialize,
+    {
+        Self::new(
+            T::API_VERSION,
+            T::KIND,
+            T::URL_PATH_SEGMENT,
+            object.metadata(),
+            to_json(object),
+        )
+    }
+
+    /// One of somebody else's.
+    pub(crate) fn custom(kind: &CustomKind, metadata: &ObjectMeta, spec: &impl Serialize) -> Self {
+        let body = json!({
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": metadata,
+            "spec": to_json(spec),
+        });
+        Self::new(kind.api_version, kind.kind, kind.plural, metadata, body)
+    }
+
+    fn new(
+        api_version: &str,
+        kind: &str,
+        plural: &'static str,
+        metadata: &ObjectMeta,
+        body: Value,
+    ) -> Self {
+        Self {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            plural,
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone().unwrap_or_default(),
+            body,
+        }
+    }
+
     /// `Kind/name`, unique within a namespace.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}/{}", self.kind, self.name)
+    }
+
+    /// Whether removing it loses what an application stored. It then goes with the deployment, not with
+    /// a revision that has no use for it.
+    #[must_use]
+    pub fn holds_data(&self) -> bool {
+        self.kind == "PersistentVolumeClaim"
     }
 
     /// The same with its secret values replaced, for people.
@@ -39,7 +98,7 @@ impl Object {
         if self.kind == "Secret" {
             for part in ["data", "stringData"] {
                 let values = masked.body.get_mut(part).and_then(Value::as_object_mut);
-                for value in values.into_iter().flat_map(|map| map.values_mut()) {
+                for (_, value) in values.into_iter().flatten() {
                     *value = Value::from(MASK);
                 }
             }
@@ -47,7 +106,7 @@ impl Object {
         masked
     }
 
-    /// As a YAML document. Every text is quoted, whatever is in it.
+    /// As a YAML document.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         crate::yaml::document(&self.body)
@@ -59,4 +118,8 @@ impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Object").field(&self.id()).finish()
     }
+}
+
+fn to_json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("objects have texts for keys and no number that JSON lacks")
 }

@@ -62,11 +62,11 @@ mod tests {
     fn what_it_is_comes_first_and_the_rest_by_name() {
         let body = json!({
             "spec": { "b": 1, "a": [true, null] },
-            "kind": "K", "metadata": { "namespace": "n", "name": "x" }, "apiVersion": "v1",
+            "kind": "K", "metadata": { "namespace": "shop", "name": "x" }, "apiVersion": "v1",
         });
         assert_eq!(
             document(&body),
-            "apiVersion: v1\nkind: K\nmetadata:\n  name: x\n  namespace: n\nspec:\n  a:\n  - true\n  - null\n  b: 1\n"
+            "apiVersion: v1\nkind: K\nmetadata:\n  name: x\n  namespace: shop\nspec:\n  a:\n  - true\n  - null\n  b: 1\n"
         );
     }
 

@@ -82,6 +82,8 @@ const MAX_STORAGE_BYTES: u64 = 64 << 40;
 const MAX_DELAY_SECONDS: i64 = 3_600;
 /// Linux' PATH_MAX is 4096; a probe's or mount's path stays far below.
 const MAX_PATH_BYTES: usize = 512;
+/// The kernel's own: nothing starts with a volume in their place.
+const KERNEL_FOLDERS: [&str; 3] = ["dev", "proc", "sys"];
 
 /// Writes a checked value into `field`, its default on `null`, nothing when it was left out or faulty.
 fn apply<T, U>(
@@ -159,7 +161,7 @@ impl Spec {
             platform_hosts
         )
         .map(|()| Some(v)));
-        field!(custom_path, |v: String| url_path(v).map(Some));
+        field!(custom_path, |v: String| route_path(v).map(Some));
         field!(enable_https, Ok);
         let before = std::mem::take(&mut spec.env_vars);
         spec.env_vars = merge_variables(before, change.env_vars);
@@ -266,6 +268,27 @@ fn url_path(path: String) -> Result<String, Invalid> {
     }
 }
 
+/// A prefix of paths, as every kind of route takes it: gateways and ingress controllers refuse, or worse
+/// understand, what else a path can have.
+fn route_path(path: String) -> Result<String, Invalid> {
+    let segments = path.strip_suffix('/').unwrap_or(&path).split('/').skip(1);
+    let good = path.starts_with('/')
+        && path.len() <= MAX_PATH_BYTES
+        && path
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b))
+        && segments
+            .into_iter()
+            .all(|segment| !matches!(segment, "" | "." | ".."));
+    if good {
+        Ok(path)
+    } else {
+        Err(Invalid::new(
+            "must be a path such as /shop, of letters, digits, hyphens, dots, underscores and tildes, without dot segments",
+        ))
+    }
+}
+
 fn mount_path(path: String) -> Result<String, Invalid> {
     let good = path.len() > 1
         && path.starts_with('/')
@@ -274,12 +297,13 @@ fn mount_path(path: String) -> Result<String, Invalid> {
         && !path.chars().any(char::is_control)
         && !path[1..]
             .split('/')
-            .any(|part| matches!(part, "" | "." | ".."));
+            .any(|part| matches!(part, "" | "." | ".."))
+        && !KERNEL_FOLDERS.contains(&path[1..].split('/').next().unwrap_or_default());
     if good {
         Ok(path)
     } else {
         Err(Invalid::new(
-            "must be an absolute path below the root, such as /data, without colons or dot segments",
+            "must be an absolute path below the root, such as /data, without colons or dot segments, and not in /dev, /proc or /sys",
         ))
     }
 }
@@ -436,6 +460,46 @@ mod tests {
                 "/memory_request".to_owned()
             ])
         );
+    }
+
+    #[test]
+    fn a_custom_path_is_one_that_every_kind_of_route_takes() {
+        let refused = |path: &str| {
+            let change = SpecChange {
+                custom_path: set(path),
+                ..SpecChange::default()
+            };
+            changed(&Spec::default(), change).is_err()
+        };
+        for good in ["/", "/shop", "/shop/", "/a/b-c_d.e~f", "/.well-known"] {
+            assert!(!refused(good), "{good}");
+        }
+        for bad in [
+            "", "shop", "//", "/a//b", "/a/../b", "/..", "/.", "/a?b", "/a#b", "/a b", "/a;b",
+            "/%2e", "/a{b}", "/a$1", "/a\"b", "/a\nb", "/é", "/a(b)",
+        ] {
+            assert!(refused(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_volume_takes_no_folder_of_the_kernel() {
+        let refused = |path: &str| {
+            let change = SpecChange {
+                storage_size: set("1Gi"),
+                storage_path: set(path),
+                ..SpecChange::default()
+            };
+            changed(&Spec::default(), change).is_err()
+        };
+        for good in ["/data", "/var/lib/x", "/process", "/srv/dev"] {
+            assert!(!refused(good), "{good}");
+        }
+        for bad in [
+            "/dev", "/proc/1", "/sys/fs", "/", "data", "/a/../b", "/a:b", "/a/",
+        ] {
+            assert!(refused(bad), "{bad}");
+        }
     }
 
     #[test]
