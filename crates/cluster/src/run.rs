@@ -38,6 +38,8 @@ const BLOCKING_IDLE: Duration = Duration::from_secs(5);
 /// Two keep one slow request from delaying the rest; each more costs memory.
 const WORKERS: usize = 2;
 const RETRY: Duration = Duration::from_secs(2);
+/// Requests that are being answered get so long at the end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Does what the command line says.
 ///
@@ -48,14 +50,17 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         return print_roles(&args);
     }
     start_log();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_IDLE)
         .enable_all()
         .build()
-        .context("no runtime can be started")?
-        .block_on(serve(cli.serve))
+        .context("no runtime can be started")?;
+    let outcome = runtime.block_on(serve(cli.serve));
+    // What still waits for the cluster was not acknowledged.
+    runtime.shutdown_timeout(GRACE);
+    outcome
 }
 
 #[expect(clippy::print_stdout, reason = "what the command is for")]
@@ -111,7 +116,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let listen = listener.local_addr()?;
     let front = Arc::new(Front::new(Arc::clone(&metrics)).context("no HTTP client can be made")?);
     let stop = CancellationToken::new();
-    let serving = tokio::spawn({
+    let mut serving = tokio::spawn({
         let router = router(Arc::clone(&front));
         let stop = stop.clone().cancelled_owned();
         async move {
@@ -153,10 +158,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // Nothing is changed any more before another one may begin.
     front.set(Serving::Nobody);
     stop.cancel();
+    let _ = tokio::time::timeout(GRACE, &mut serving).await;
+    serving.abort();
     if outcome.is_ok() {
         candidate.give_back().await;
     }
-    serving.abort();
     outcome
 }
 
@@ -203,6 +209,7 @@ impl Replica {
     /// Acts until another one does.
     async fn lead(&self, front: &Front, roles: &mut watch::Receiver<Role>) -> anyhow::Result<()> {
         let (leads, leading) = watch::channel(true);
+        let _leads = Leads(leads);
         let begun = async {
             loop {
                 match self.begin(leading.clone()).await {
@@ -229,7 +236,6 @@ impl Replica {
             () = &mut lost => {}
             _ = superseded.wait_for(|superseded| *superseded) => {}
         }
-        leads.send_replace(false);
         bail!("this sidecar does not lead any more")
     }
 
@@ -271,6 +277,15 @@ impl Replica {
         let sidecar = Sidecar::start_keeping(options, Arc::new(secrets), target)
             .map_err(|error| Begin::Never(error.into()))?;
         Ok((Own::new(sidecar), superseded))
+    }
+}
+
+/// Says that it is over, however it ends.
+struct Leads(watch::Sender<bool>);
+
+impl Drop for Leads {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
     }
 }
 
