@@ -6,6 +6,7 @@
 pub mod api;
 pub mod archive;
 pub mod cli;
+pub mod cluster;
 pub mod git_server;
 pub mod guests;
 pub mod needs;

@@ -43,6 +43,10 @@ enum Command {
         /// Fails when a program is missing without which some tests are left out
         #[arg(long)]
         everything: bool,
+        /// Builds a control plane, once, where Go and its module proxy are to be had; else the tests of the cluster
+        /// target are left out unless it is there already
+        #[arg(long)]
+        cluster: bool,
     },
     /// Keeps what this version leaves behind, for later versions to be tried on
     Fixture,
@@ -97,7 +101,14 @@ impl Arguments {
             Command::Test {
                 filters,
                 everything,
-            } => test::run(&layout, &filters, everything),
+                cluster,
+            } => {
+                let options = test::Options {
+                    everything,
+                    cluster,
+                };
+                test::run(&layout, &filters, options)
+            }
             Command::Fixture => fixture::run(&layout),
             Command::Fuzz { targets, seconds } => fuzz::run(&layout, &targets, seconds),
             Command::Check => check::run(&layout),

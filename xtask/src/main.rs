@@ -9,6 +9,7 @@ mod args;
 mod bench;
 mod build;
 mod check;
+mod control_plane;
 mod fixture;
 mod fuzz;
 mod keys;

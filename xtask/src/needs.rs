@@ -63,7 +63,7 @@ enum Kind {
     Rare,
 }
 
-static NEEDS: [Need; 9] = [
+static NEEDS: [Need; 10] = [
     Need {
         program: "git",
         ability: None,
@@ -110,6 +110,15 @@ static NEEDS: [Need; 9] = [
         variable: Some("NOKUBE_SPIN"),
         tests: "the platform under Spin itself",
         source: "https://github.com/spinframework/spin/releases",
+        kind: Kind::Rare,
+    },
+    Need {
+        program: crate::control_plane::NEED,
+        // Only one that was prepared will do.
+        ability: Some(|| false),
+        variable: None,
+        tests: "the cluster target on a real control plane",
+        source: "`cargo xtask test --cluster` builds one, where Go is installed and its module proxy answers",
         kind: Kind::Rare,
     },
     Need {
@@ -170,16 +179,16 @@ pub(crate) struct Missing {
 }
 
 /// The one that is installed for our use, when that is possible.
-const SCHEMATHESIS: &str = "schemathesis";
+pub(crate) const SCHEMATHESIS: &str = "schemathesis";
 
-/// Looks for all of them; `has_schemathesis` when that was installed.
-pub(crate) fn look(has_schemathesis: bool) -> Missing {
+/// Looks for all of them but those that were `prepared` for our use.
+pub(crate) fn look(prepared: &[&str]) -> Missing {
     missing(|need| {
+        if prepared.contains(&need.program) {
+            return true;
+        }
         if let Some(is_there) = need.ability {
             return is_there();
-        }
-        if need.program == SCHEMATHESIS && has_schemathesis {
-            return true;
         }
         need.variable
             .is_some_and(|name| env::var_os(name).is_some())

@@ -9,13 +9,31 @@ use anyhow::Context;
 use crate::layout::Layout;
 use crate::report::timed;
 use crate::toolchain::{self, TARGET, Toolchain};
-use crate::{build, machine, needs, process, schemathesis};
+use crate::{build, control_plane, machine, needs, process, schemathesis};
+
+/// Which tests are wanted.
+pub(crate) struct Options {
+    /// Without exception: what is missing on this machine is a failure.
+    pub(crate) everything: bool,
+    /// Those of the cluster target too, also when its control plane has to be built first.
+    pub(crate) cluster: bool,
+}
 
 /// Builds what tests need, then runs native tests, those across processes, and guests' own.
-pub(crate) fn run(layout: &Layout, filters: &[String], everything: bool) -> anyhow::Result<()> {
+pub(crate) fn run(layout: &Layout, filters: &[String], options: Options) -> anyhow::Result<()> {
+    let Options {
+        everything,
+        cluster,
+    } = options;
     machine::prepare_sandbox();
     let schemathesis = schemathesis::prepare(layout);
-    let missing = needs::look(schemathesis.is_some());
+    let control_plane = control_plane::prepare(layout, cluster);
+    let prepared = [
+        schemathesis.as_ref().map(|_| needs::SCHEMATHESIS),
+        control_plane.as_ref().map(|_| control_plane::NEED),
+    ];
+    let prepared: Vec<_> = prepared.into_iter().flatten().collect();
+    let missing = needs::look(&prepared);
     missing.tell();
     missing.check(everything)?;
     let toolchain = toolchain::prepare(layout)?;
@@ -32,6 +50,9 @@ pub(crate) fn run(layout: &Layout, filters: &[String], everything: bool) -> anyh
     natives.env(needs::WITHOUT, missing.left_out());
     if let Some(program) = &schemathesis {
         natives.env(schemathesis::VARIABLE, program);
+    }
+    if let Some(folders) = &control_plane {
+        natives.env(control_plane::VARIABLE, folders);
     }
     natives.arg("--").args(filters);
     let natives = timed("native tests, and those across processes", || {
@@ -58,6 +79,7 @@ pub(crate) fn tell_where_things_are(
 ) -> anyhow::Result<()> {
     command
         .env("NOKUBE_BIN", layout.program("nokube"))
+        .env("NOKUBE_SIDECAR_BIN", layout.program("nokube-sidecar"))
         .env("NOKUBE_TOOLCHAIN", layout.toolchain_file())
         .env("NOKUBE_GUEST_CARGO", toolchain.program("cargo")?);
     Ok(())

@@ -80,6 +80,10 @@ pub(crate) struct UpArgs {
     /// The address users reach the platform at, when it is not the one it listens on.
     #[arg(long, value_name = "URL", env = "NOKUBE_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
+    /// Another sidecar that deploys, such as `nokube-sidecar` for a cluster, and that keeps artifacts meanwhile. It has
+    /// this platform's tokens and sealing key (`keys.env` in the data folder).
+    #[arg(long, value_name = "URL", env = "NOKUBE_SIDECAR_URL")]
+    pub(crate) sidecar_url: Option<url::Url>,
     /// Prefix of image names; `registry.localhost/nokube` unless the runtime configuration says otherwise.
     #[arg(long)]
     pub(crate) registry: Option<String>,

@@ -18,7 +18,7 @@ const SETTLED: [(&str, &str); 7] = [
     ("platform_url", "give --public-url"),
     (
         "sidecar_url",
-        "leave it out: the platform knows where its sidecar is",
+        "give --sidecar-url, or leave it out: the platform knows where its own sidecar is",
     ),
     ("trusted_proxies", "give --trusted-proxies"),
 ];

@@ -166,6 +166,8 @@ async fn serve_api(listener: TcpListener, router: axum::Router) {
 struct Addresses {
     listen: SocketAddr,
     sidecar: SocketAddr,
+    /// The sidecar that deploys in place of this process's own.
+    other_sidecar: Option<url::Url>,
     internal_url: String,
     public_url: String,
     git_access: GitAccessKind,
@@ -181,6 +183,7 @@ impl Addresses {
         Self {
             listen,
             sidecar,
+            other_sidecar: args.sidecar_url.clone(),
             internal_url,
             public_url,
             git_access: runner::git_access(
@@ -190,8 +193,13 @@ impl Addresses {
         }
     }
 
+    /// Ports that builds are kept from.
     fn own_ports(&self) -> Vec<u16> {
-        vec![self.listen.port(), self.sidecar.port()]
+        let other = self.other_sidecar.as_ref();
+        [self.listen.port(), self.sidecar.port()]
+            .into_iter()
+            .chain(other.and_then(url::Url::port_or_known_default))
+            .collect()
     }
 
     fn public_host(&self) -> Option<String> {
@@ -203,10 +211,18 @@ impl Addresses {
     fn variables(&self, args: &UpArgs, keys: &Keys) -> BTreeMap<String, String> {
         let ports: Vec<String> = self.own_ports().iter().map(u16::to_string).collect();
         let mut variables = keys.variables().clone();
+        // Whoever deploys needs the artifacts, so they are kept there.
+        let (sidecar_url, blob_url) = match &self.other_sidecar {
+            Some(url) => {
+                let url = url.as_str().trim_end_matches('/').to_owned();
+                (url.clone(), url)
+            }
+            None => (format!("http://{}", self.sidecar), self.public_url.clone()),
+        };
         let known = [
             ("platform_url", self.public_url.clone()),
-            ("sidecar_url", format!("http://{}", self.sidecar)),
-            ("blob_url", self.public_url.clone()),
+            ("sidecar_url", sidecar_url),
+            ("blob_url", blob_url),
             ("git_access", self.git_access.as_str().to_owned()),
             ("denied_ports", ports.join(",")),
             ("base_domain", args.local.base_domain.clone()),

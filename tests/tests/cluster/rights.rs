@@ -1,0 +1,176 @@
+//! What the sidecar's service account may do: what it asks for itself, all of which it needs, and nothing else.
+
+use std::collections::BTreeSet;
+
+use nokube_tests::cluster::kube::{Act, Kube};
+use nokube_tests::cluster::sidecar::{Installation, Right, Scope};
+use nokube_tests::cluster::spec::Tenant;
+use nokube_tests::cluster::visit;
+
+/// What nobody should be able to do who deploys other people's programs.
+const NEVER: [(&str, &str, &str); 20] = [
+    ("", "nodes", "list"),
+    ("", "nodes/proxy", "get"),
+    ("", "persistentvolumes", "create"),
+    ("", "pods", "create"),
+    ("", "pods/exec", "create"),
+    ("", "pods/attach", "create"),
+    ("", "pods/portforward", "create"),
+    ("", "pods/ephemeralcontainers", "patch"),
+    ("", "secrets", "get"),
+    ("", "secrets", "list"),
+    ("", "secrets", "watch"),
+    ("", "secrets", "patch"),
+    ("", "serviceaccounts", "impersonate"),
+    ("", "serviceaccounts/token", "create"),
+    ("", "users", "impersonate"),
+    (
+        "admissionregistration.k8s.io",
+        "validatingwebhookconfigurations",
+        "create",
+    ),
+    ("apiextensions.k8s.io", "customresourcedefinitions", "patch"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", "create"),
+    ("rbac.authorization.k8s.io", "clusterroles", "escalate"),
+    ("rbac.authorization.k8s.io", "clusterroles", "patch"),
+];
+
+async fn may(kube: &Kube, right: &Right, namespace: Option<&str>) -> bool {
+    kube.may(&Act {
+        group: &right.group,
+        resource: &right.resource,
+        verb: &right.verb,
+        namespace,
+        name: right.name.as_deref(),
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sidecar_has_the_rights_it_asks_for_where_it_asks_for_them() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let installation = Installation::new(&visit, "rights").await;
+    let sidecar = installation.start().await;
+    let tenant = Tenant::new("ada", "rights-shop");
+    let own = tenant.namespace();
+    let _ = sidecar.runs(&tenant.container("web")).await;
+    let kube = installation.as_sidecar();
+    let rights = installation.rights();
+    assert!(rights.len() > 20, "{rights:?}");
+
+    let everywhere: BTreeSet<_> = rights
+        .iter()
+        .filter(|right| right.scope == Scope::Cluster && right.name.is_none())
+        .map(|right| (&right.group, &right.resource, &right.verb))
+        .collect();
+    for right in rights {
+        match right.scope {
+            Scope::Cluster => assert!(may(&kube, right, None).await, "missing: {right:?}"),
+            Scope::System => {
+                let system = Some(installation.namespace.as_str());
+                assert!(may(&kube, right, system).await, "missing: {right:?}");
+            }
+            Scope::Tenants => {
+                assert!(may(&kube, right, Some(&own)).await, "missing: {right:?}");
+                if !everywhere.contains(&(&right.group, &right.resource, &right.verb)) {
+                    for foreign in ["default", "kube-system"] {
+                        assert!(
+                            !may(&kube, right, Some(foreign)).await,
+                            "{foreign}: {right:?}"
+                        );
+                    }
+                }
+            }
+        }
+        assert_ne!(right.verb, "*", "{right:?}");
+        assert_ne!(right.resource, "*", "{right:?}");
+        assert_ne!(right.group, "*", "{right:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sidecar_has_no_rights_that_it_does_not_need_and_reads_no_secrets_of_others() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let installation = Installation::new(&visit, "no-rights").await;
+    let sidecar = installation.start().await;
+    let tenant = Tenant::new("ada", "no-rights-shop");
+    let own = tenant.namespace();
+    let _ = sidecar.runs(&tenant.container("web")).await;
+    let kube = installation.as_sidecar();
+    for (group, resource, verb) in NEVER {
+        for namespace in [None, Some("default"), Some("kube-system")] {
+            let act = Act {
+                group,
+                resource,
+                verb,
+                namespace,
+                name: None,
+            };
+            assert!(!kube.may(&act).await, "{act:?}");
+        }
+        // In a tenant's namespace it writes secrets; the rest it does not do there either.
+        if resource != "secrets" {
+            let act = Act {
+                group,
+                resource,
+                verb,
+                namespace: Some(&own),
+                name: None,
+            };
+            assert!(!kube.may(&act).await, "{act:?}");
+        }
+    }
+    // By doing it, too.
+    let secrets = kube.get("/api/v1/secrets").await;
+    assert_eq!(secrets.status, 403, "{}", secrets.body);
+    let secrets = kube.get("/api/v1/namespaces/kube-system/secrets").await;
+    assert_eq!(secrets.status, 403, "{}", secrets.body);
+}
+
+/// The API group, resource and verb of an audit event of one service account.
+fn used(line: &str, account: &str) -> Option<(String, String, String)> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    if event["user"]["username"] != account {
+        return None;
+    }
+    let object = &event["objectRef"];
+    let mut resource = object["resource"].as_str()?.to_owned();
+    if let Some(subresource) = object["subresource"].as_str() {
+        resource = format!("{resource}/{subresource}");
+    }
+    let group = object["apiGroup"].as_str().unwrap_or_default().to_owned();
+    let allowed = event["annotations"]["authorization.k8s.io/decision"] == "allow";
+    assert!(allowed, "the sidecar tried what it may not: {line}");
+    Some((group, resource, event["verb"].as_str()?.to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sidecar_never_tries_what_it_may_not() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let installation = Installation::new(&visit, "audited").await;
+    let sidecar = installation.start().await;
+    let tenant = Tenant::new("ada", "audited-shop");
+    let app = tenant.container("web");
+    let _ = sidecar.runs(&app).await;
+    let _ = sidecar.log_of(&app).await;
+    sidecar.remove(&app).await;
+    let account = format!(
+        "system:serviceaccount:{}:nokube-sidecar",
+        installation.namespace
+    );
+    let log = std::fs::read_to_string(visit.audit_log()).expect("the API server keeps a log");
+    let calls: BTreeSet<_> = log
+        .lines()
+        .filter_map(|line| used(line, &account))
+        .collect();
+    for wanted in ["deployments", "services", "namespaces", "pods/log"] {
+        let is_there = calls.iter().any(|(_, resource, _)| resource == wanted);
+        assert!(is_there, "{wanted} is not among {calls:?}");
+    }
+}

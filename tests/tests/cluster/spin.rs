@@ -1,0 +1,84 @@
+//! Spin applications: SpinKube's own operator makes Deployment and Service of what the sidecar applies.
+
+use nokube_api::sidecar::{AppPhase, DesiredState};
+use nokube_tests::cluster::sidecar::Installation;
+use nokube_tests::cluster::spec::{Changed as _, Tenant};
+use nokube_tests::cluster::visit;
+use nokube_tests::guests;
+use serde_json::Value;
+
+use crate::objects::{DEPLOYMENTS, SERVICES, SPIN_APPS, object, objects_in, until_nothing_is_in};
+
+fn has_owner(object: &Value, kind: &str) -> bool {
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    owners.is_some_and(|owners| owners.iter().any(|owner| owner["kind"] == kind))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spin_application_is_run_by_spinkubes_operator_from_start_to_end() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let kube = visit.kube();
+    let installation = Installation::new(&visit, "spin").await;
+    let sidecar = installation.start().await;
+    let digest = sidecar.store_artifact(&guests::world("wasi02_hello"));
+    let tenant = Tenant::new("ada", "spin-shop");
+    let namespace = tenant.namespace();
+
+    let first = tenant
+        .spin("api", &digest)
+        .then(|app| app.spec.replicas = 2);
+    let status = sidecar.runs(&first).await;
+    assert_eq!((status.replicas_ready, status.replicas_total), (2, 2));
+    let spin_app = object(&kube, SPIN_APPS, &namespace, "api").await;
+    assert_eq!(spin_app["spec"]["executor"], "containerd-shim-spin");
+    let image = spin_app["spec"]["image"].as_str().unwrap_or_default();
+    assert!(image.ends_with(&digest), "{image}");
+    // Made by the operator, not by the sidecar.
+    let deployment = object(&kube, DEPLOYMENTS, &namespace, "api").await;
+    assert!(has_owner(&deployment, "SpinApp"), "{deployment}");
+    let pods = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pods["runtimeClassName"], "wasmtime-spin-v2");
+    let service = object(&kube, SERVICES, &namespace, "api").await;
+    assert!(has_owner(&service, "SpinApp"), "{service}");
+
+    // There is no SpinApp without copies: a stopped one is removed and remembered.
+    let stopped = first.then(|app| app.desired = DesiredState::Stopped);
+    sidecar.want(&stopped).await;
+    let _ = sidecar.reaches(&stopped, AppPhase::Stopped).await;
+    let left = objects_in(&kube, &namespace, "").await;
+    assert!(
+        !left.iter().any(|object| object.starts_with("spinapps/")),
+        "{left:?}"
+    );
+    let started = stopped.then(|app| app.desired = DesiredState::Running);
+    let status = sidecar.runs(&started).await;
+    assert_eq!(status.replicas_ready, 2);
+
+    sidecar.remove(&started).await;
+    until_nothing_is_in(&kube, &namespace).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_artifact_for_a_newer_wasi_than_the_clusters_shim_is_refused_with_that_reason() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let kube = visit.kube();
+    let installation = Installation::new(&visit, "wasi").await;
+    let sidecar = installation.start().await;
+    let digest = sidecar.store_artifact(&guests::world("wasi03_hello"));
+    let tenant = Tenant::new("ada", "wasi-shop");
+    let app = tenant.spin("api", &digest);
+    sidecar.want(&app).await;
+    let status = sidecar.reaches(&app, AppPhase::Failed).await;
+    let message = status.message.unwrap_or_default();
+    assert!(message.contains("WASI 0.3"), "{message}");
+    let path = format!(
+        "/apis/core.spinkube.dev/v1alpha1/namespaces/{}/spinapps",
+        tenant.namespace()
+    );
+    assert_eq!(kube.list(&path).await.len(), 0);
+    sidecar.remove(&app).await;
+}
