@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use nokube_api::spec::DeploySpec;
+use nokube_api::spec::{DeploySpec, field_of};
 use nokube_domain::DeploymentId;
 use nokube_domain::deploy::{Spec, check_secrets, merge_secrets};
 use nokube_domain::{Fault, Faults};
 use nokube_guest::{Caller, Ctx, Error, FieldFault};
 use nokube_keys::SealingKey;
+use serde_json::json;
 
+use crate::proof::{Proofs, needs_proof};
 use crate::request::ConfigurationChange;
 
 /// A configuration and its sealed secrets.
@@ -34,6 +36,7 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) platform_hosts: &'a [&'a str],
     pub(crate) sealing_key: &'a SealingKey,
+    pub(crate) proofs: &'a Proofs,
     /// Where the secrets will open.
     pub(crate) deployment: DeploymentId,
 }
@@ -47,11 +50,8 @@ impl Configuration {
         circumstances: &Circumstances<'_>,
         faults: &mut Vec<FieldFault>,
     ) -> Result<Self, Error> {
-        // What is stored was valid when it was stored, under the hosts of that day.
-        let before = self
-            .spec
-            .validated(&[])
-            .map_err(|_| Error::Contradiction("a stored configuration is not valid"))?;
+        // What is stored was valid when it was stored, under the hosts and the rules of that day.
+        let (before, outdated) = self.spec.mended();
         let mut found = Faults::default();
         let after = before.changed(change.spec, circumstances.platform_hosts, &mut found);
         let sizes = self
@@ -65,14 +65,18 @@ impl Configuration {
             &after.env_vars,
             &mut found,
         );
-        if needs_admin(
-            &before.custom_domain,
-            &after.custom_domain,
-            circumstances.caller,
-        ) && !found.has("/custom_domain")
+        if let Some(domain) = &after.custom_domain
+            && needs_proof(
+                &before.custom_domain,
+                &after.custom_domain,
+                circumstances.caller,
+            )
+            && !found.has("/custom_domain")
+            && !circumstances.proofs.proves(domain)
         {
-            found.add_text("/custom_domain", format!("can be {FOR_ADMINISTRATORS}"));
+            found.add_text("/custom_domain", circumstances.proofs.wanting(domain));
         }
+        still_outdated(&after, outdated, &mut found);
         faults.extend(found.into_iter().map(field_fault));
         if !faults.is_empty() {
             return Ok(self.clone());
@@ -92,18 +96,20 @@ impl Configuration {
     }
 }
 
-/// Who may set a custom domain.
-pub(crate) const FOR_ADMINISTRATORS: &str =
-    "set by an administrator only, since this platform cannot check whose domain it is";
-
-/// Whether going from one custom domain to the other is not for this caller: also by a rollback, since
-/// the domain may be someone else's by now.
-pub(crate) fn needs_admin<T: PartialEq>(
-    before: &Option<T>,
-    after: &Option<T>,
-    caller: &Caller,
-) -> bool {
-    after.is_some() && after != before && !caller.is_admin()
+/// Adds the faults of stored fields that the change does not mend: dropping such a field without a word would change what
+/// runs.
+fn still_outdated(after: &Spec, outdated: Faults, found: &mut Faults) {
+    let default = json!(DeploySpec::from(&Spec::default()));
+    let after = json!(DeploySpec::from(after));
+    for fault in outdated {
+        let field = field_of(&fault.pointer);
+        // Variables go all together: whoever sets one has not mended the others.
+        let is_left = field == "env_vars" || after[field] == default[field];
+        if is_left && !found.has(&fault.pointer) {
+            let detail = format!("is stored as something that {}", fault.detail);
+            found.add_text(fault.pointer, detail);
+        }
+    }
 }
 
 /// A fault of the domain on the wire.

@@ -1,6 +1,6 @@
 //! What each route promises, beside its row in the table: for the API's document and for tests.
 
-use nokube_api::deploy::{Deployment, RevisionList};
+use nokube_api::deploy::{Deployment, DeploymentEvents, ManifestList, RevisionList};
 use nokube_api::health::Health;
 use nokube_api::logs::LogPage;
 use nokube_api::requests::deploy::{
@@ -31,7 +31,7 @@ fn of_deployments() -> Contract {
         )
         .route(
             "create_deployment",
-            Operation::new("Releases a build as a service")
+            Operation::new("Releases a build, or a container image where that is allowed, as a service")
                 .description("The same project, service and environment again is the next revision.")
                 .body::<DeployRequest>()
                 .resource::<Deployment>(202)
@@ -42,6 +42,20 @@ fn of_deployments() -> Contract {
                 .problem("build-not-successful")
                 .problem("being-deleted")
                 .problem("changed-meanwhile")
+                .problem("domain-taken")
+                .problem("host-taken")
+                .problem("too-many-deployments"),
+        )
+        .route(
+            "preview_deployment",
+            Operation::new("What a release would come to at the target; nothing is stored or applied")
+                .description("Secrets are shown by name. A target that is no cluster shows what a cluster would get.")
+                .body::<DeployRequest>()
+                .answer::<ManifestList>(200)
+                .names_something()
+                .needs_role()
+                .problem("build-not-successful")
+                .problem("being-deleted")
                 .problem("domain-taken")
                 .problem("host-taken")
                 .problem("too-many-deployments"),
@@ -79,6 +93,20 @@ fn of_deployments() -> Contract {
                 .path("id", Kind::Uuid)
                 .cursor()
                 .answer::<RevisionList>(200),
+        )
+        .route(
+            "get_deployment_manifests",
+            Operation::new("The objects that the target makes of a deployment")
+                .description("Of what is wanted now, secrets by name; none while the target does not know it yet.")
+                .path("id", Kind::Uuid)
+                .answer::<ManifestList>(200),
+        )
+        .route(
+            "get_deployment_events",
+            Operation::new("What happened to a deployment at its target, oldest first")
+                .description("Kept for a while, and not over a restart of the target.")
+                .path("id", Kind::Uuid)
+                .answer::<DeploymentEvents>(200),
         )
         .route(
             "get_deployment_logs",

@@ -7,4 +7,6 @@ pub(crate) mod health;
 pub(crate) mod house;
 pub(crate) mod internal;
 pub(crate) mod logs;
+pub(crate) mod preview;
 pub(crate) mod revisions;
+pub(crate) mod target;

@@ -10,6 +10,9 @@ mod change;
 mod contract;
 mod error;
 mod handlers;
+mod image;
+mod namespaces;
+mod proof;
 mod request;
 mod settings;
 mod sidecar;
@@ -24,6 +27,7 @@ static ROUTES: &[Route] = routes! {
     }
     user {
         POST "/api/v1/deploy" => handlers::deploy::create_deployment;
+        POST "/api/v1/deploy/preview" => handlers::preview::preview_deployment;
         GET "/api/v1/deployments" => handlers::deployments::list_deployments;
         GET "/api/v1/deployments/:id" => handlers::deployments::get_deployment;
         PATCH "/api/v1/deployments/:id" => handlers::revisions::update_deployment;
@@ -35,6 +39,8 @@ static ROUTES: &[Route] = routes! {
         POST "/api/v1/deployments/:id/stop" => handlers::actions::stop_deployment;
         POST "/api/v1/deployments/:id/start" => handlers::actions::start_deployment;
         GET "/api/v1/deployments/:id/logs" => handlers::logs::get_deployment_logs;
+        GET "/api/v1/deployments/:id/manifests" => handlers::target::get_deployment_manifests;
+        GET "/api/v1/deployments/:id/events" => handlers::target::get_deployment_events;
     }
     system {
         GET "/internal/artifacts" => handlers::house::list_kept_artifacts;

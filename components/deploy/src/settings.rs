@@ -46,3 +46,24 @@ pub(crate) fn sealing_key(cx: &Ctx) -> Result<SealingKey, Error> {
     SealingKey::from_base64(&cx.required_variable("sealing_key")?)
         .map_err(|_| Error::Configuration("sealing_key"))
 }
+
+/// `container_images`: whether images that no build of ours made can be deployed, which takes a target that runs
+/// containers.
+pub(crate) fn container_images(cx: &Ctx) -> Result<bool, Error> {
+    match cx.variable("container_images").as_deref().map(str::trim) {
+        Some("allowed") => Ok(true),
+        None | Some("none") => Ok(false),
+        Some(_) => Err(Error::Configuration("container_images")),
+    }
+}
+
+/// `reserved_namespaces`: names that no environment gets, since the cluster has them for something else; separated by
+/// commas.
+pub(crate) fn reserved_namespaces(cx: &Ctx) -> Vec<String> {
+    let listed = cx.variable("reserved_namespaces").unwrap_or_default();
+    let names = listed.split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}

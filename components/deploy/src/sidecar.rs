@@ -5,22 +5,26 @@
 
 use std::collections::BTreeMap;
 
+use nokube_api::deploy::{DeploymentEvents, ManifestList};
 use nokube_api::logs::LogPage;
-use nokube_api::sidecar::{AppList, AppSpec, AppStatus, ArtifactKind, DesiredState};
+use nokube_api::sidecar::{AppList, AppSpec, AppStatus, DesiredState, TxtRecords};
 use nokube_domain::deploy::{DeploymentStatus, Desired, handover_delay_ms};
 use nokube_domain::{DeploymentId, Timestamp};
 use nokube_guest::db::Db;
-use nokube_guest::{Answer, Ctx, Error, Method};
+use nokube_guest::{Answer, Ctx, Error, FieldFault, Method};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::DeployError;
+use crate::namespaces::Place;
 use crate::store::deployments::DeploymentRow;
 use crate::store::handover::{
     Reported, StandingRow, handover_acknowledge, handover_fail, handover_find, handover_forget,
     handover_overtake, handover_owner, handover_wait,
 };
-use crate::store::revisions::configuration_of;
+use crate::store::namespaces::namespace_find;
+use crate::store::revisions::{artifact_of, configuration_of};
 
 /// How often the target is asked whether a removal is done.
 const REMOVAL_POLL_MS: i64 = 500;
@@ -66,7 +70,7 @@ pub(crate) async fn hand_over_now(cx: &Ctx, db: &Db, id: DeploymentId) {
 }
 
 async fn tell(cx: &Ctx, db: &Db, row: &DeploymentRow) -> Result<Handover, DeployError> {
-    let spec = app_spec(db, row).await?;
+    let spec = app_spec(cx, db, row).await?;
     let path = format!("/v1/apps/{}", row.id);
     let answer = match call(cx, Method::PUT, &path, Some(&spec)).await {
         Ok(answer) => answer,
@@ -260,6 +264,57 @@ pub(crate) async fn app_logs(
     }
 }
 
+/// The objects that the target makes of an application; nothing when it does not know it (yet).
+pub(crate) async fn app_manifests(
+    cx: &Ctx,
+    id: DeploymentId,
+) -> Result<Option<ManifestList>, Error> {
+    of_app(cx, id, "manifests").await
+}
+
+/// What the target saw happen to an application; nothing when it does not know it (yet).
+pub(crate) async fn app_events(
+    cx: &Ctx,
+    id: DeploymentId,
+) -> Result<Option<DeploymentEvents>, Error> {
+    of_app(cx, id, "events").await
+}
+
+async fn of_app<T: DeserializeOwned>(
+    cx: &Ctx,
+    id: DeploymentId,
+    what: &str,
+) -> Result<Option<T>, Error> {
+    let path = format!("/v1/apps/{id}/{what}");
+    let answer = call(cx, Method::GET, &path, None::<&()>).await?;
+    if answer.status == 404 {
+        return Ok(None);
+    }
+    answer.json().map(Some)
+}
+
+/// The objects that the target would make of a specification.
+///
+/// # Errors
+/// [`Error::Invalid`] with what the target finds wrong with it.
+pub(crate) async fn preview_app(cx: &Ctx, spec: &AppSpec) -> Result<ManifestList, Error> {
+    let answer = call(cx, Method::POST, "/v1/preview", Some(spec)).await?;
+    if answer.status == 422 {
+        return Err(Error::Invalid(faults_of(&answer)));
+    }
+    answer.json()
+}
+
+/// The texts at a name in the DNS, where whoever controls a domain shows that.
+pub(crate) async fn txt_records(cx: &Ctx, name: &str) -> Result<Vec<String>, Error> {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("name", name)
+        .finish();
+    let path = format!("/v1/dns/txt?{query}");
+    let found: TxtRecords = call(cx, Method::GET, &path, None::<&()>).await?.json()?;
+    Ok(found.records)
+}
+
 async fn call(
     cx: &Ctx,
     method: Method,
@@ -272,8 +327,21 @@ async fn call(
 }
 
 /// What is wanted, in the sidecar's words. The same row always makes the same.
-async fn app_spec(db: &Db, row: &DeploymentRow) -> Result<AppSpec, DeployError> {
+async fn app_spec(cx: &Ctx, db: &Db, row: &DeploymentRow) -> Result<AppSpec, DeployError> {
     let owner = handover_owner(db, row).await?;
+    let namespace = match namespace_find(db, row.project_id, &row.environment).await? {
+        Some(name) => name,
+        // Released by a version that recorded none.
+        None => {
+            let place = Place {
+                project: row.project_id,
+                slug: &owner.slug,
+                environment: &row.environment,
+            };
+            db.transaction(async |tx| place.recorded(cx, tx).await)
+                .await?
+        }
+    };
     let configuration = configuration_of(&row.spec, &row.secrets)?;
     let mut spec = configuration.spec;
     spec.replicas = row.replicas;
@@ -290,26 +358,38 @@ async fn app_spec(db: &Db, row: &DeploymentRow) -> Result<AppSpec, DeployError> 
         project: owner.slug,
         service: row.service_name.clone(),
         environment: row.environment.clone(),
-        namespace: String::new(),
+        namespace,
         image_name: row.image_name.clone(),
         digest: row.digest.clone(),
-        artifact: ArtifactKind::default(),
+        artifact: artifact_of(&row.artifact)?,
         spec,
         sealed_secrets: configuration.secrets,
     })
 }
 
+/// What the target finds wrong, at the fields of a request.
+fn faults_of(answer: &Answer) -> Vec<FieldFault> {
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let faults = problem["errors"].as_array().into_iter().flatten();
+    faults
+        .filter_map(|fault| {
+            let pointer = fault["pointer"].as_str()?;
+            let pointer = pointer.strip_prefix("/spec").unwrap_or(pointer);
+            Some(FieldFault {
+                pointer: pointer.replacen("/sealed_secrets", "/secrets", 1),
+                detail: fault["detail"].as_str()?.to_owned(),
+                r#in: None,
+            })
+        })
+        .collect()
+}
+
 /// The target's words on why it refuses.
 fn refusal(answer: &Answer) -> String {
     let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let faults: Vec<String> = problem["errors"]
-        .as_array()
+    let faults: Vec<String> = faults_of(answer)
         .into_iter()
-        .flatten()
-        .filter_map(|fault| {
-            let pointer = fault["pointer"].as_str()?.trim_start_matches("/spec");
-            Some(format!("{pointer} {}", fault["detail"].as_str()?))
-        })
+        .map(|fault| format!("{} {}", fault.pointer, fault.detail))
         .collect();
     let words = if faults.is_empty() {
         let detail = problem["detail"].as_str().or(problem["title"].as_str());

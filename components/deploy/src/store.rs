@@ -6,5 +6,6 @@ pub(crate) mod deployments;
 pub(crate) mod handover;
 pub(crate) mod images;
 pub(crate) mod leftovers;
+pub(crate) mod namespaces;
 pub(crate) mod old;
 pub(crate) mod revisions;

@@ -1,10 +1,14 @@
 //! The component from request to answer, on a made-up host with a made-up sidecar.
 
 mod actions;
+mod containers;
+mod domains;
 mod handover;
 mod house;
 mod logs;
+mod namespaces;
 mod plans;
+mod previewing;
 mod releasing;
 mod removing;
 mod revisions;
@@ -46,6 +50,12 @@ struct Sidecar {
     refuses: Option<Value>,
     /// Removals take this many questions.
     slow_removals: u32,
+    /// What it was asked to show.
+    previewed: Vec<Value>,
+    /// TXT records by name; nothing when the DNS does not answer.
+    dns: Option<BTreeMap<String, Vec<String>>>,
+    /// The names that were looked up.
+    looked_up: Vec<String>,
 }
 
 impl Sidecar {
@@ -75,6 +85,34 @@ impl Sidecar {
                     200,
                     json!({ "lines": lines, "cursor": "c1", "complete": false }),
                 )
+            }
+            ("GET", path) if path.ends_with("/manifests") || path.ends_with("/events") => {
+                let known = self.apps.keys().any(|id| path.contains(id.as_str()));
+                if known {
+                    (200, seen_at_the_target(path))
+                } else {
+                    (404, Value::Null)
+                }
+            }
+            ("GET", "/v1/dns/txt") => {
+                let name = query.strip_prefix("name=").unwrap_or_default();
+                self.looked_up.push(name.to_owned());
+                match &self.dns {
+                    Some(zone) => {
+                        let records = zone.get(name).cloned().unwrap_or_default();
+                        (200, json!({ "name": name, "records": records }))
+                    }
+                    None => (503, json!({ "detail": "the DNS does not answer" })),
+                }
+            }
+            ("POST", "/v1/preview") if self.refuses.is_some() => {
+                (422, self.refuses.clone().unwrap())
+            }
+            ("POST", "/v1/preview") => {
+                let spec: Value = serde_json::from_slice(&request.body).unwrap();
+                let id = format!("SpinApp/{}", spec["service"].as_str().unwrap());
+                self.previewed.push(spec);
+                (200, json!({ "manifests": { id: "kind: \"SpinApp\"\n" } }))
             }
             ("GET", _) => match self.apps.get(&id) {
                 Some(app) => (200, self.status(app)),
@@ -128,6 +166,16 @@ impl Sidecar {
     }
 }
 
+fn seen_at_the_target(path: &str) -> Value {
+    if path.ends_with("/manifests") {
+        return json!({ "manifests": { "SpinApp/web": "kind: \"SpinApp\"\n" } });
+    }
+    json!({ "events": [{
+        "time": "2027-01-15T08:00:00.000Z", "type": "warning", "reason": "FailedScheduling",
+        "message": "0/3 nodes are available", "object": "Pod/web-1", "count": 2,
+    }] })
+}
+
 /// A platform with a project of ada's, in which bob is a viewer, and one of eve's.
 struct Scene {
     app: TestApp,
@@ -142,7 +190,10 @@ impl Scene {
         app.set("sealing_key", SEALING_KEY);
         app.set("base_domain", "apps.example.org");
         app.set("platform_url", "https://nokube.example.org");
-        let sidecar = Rc::new(RefCell::new(Sidecar::default()));
+        let sidecar = Rc::new(RefCell::new(Sidecar {
+            dns: Some(BTreeMap::new()),
+            ..Sidecar::default()
+        }));
         let answering = Rc::clone(&sidecar);
         app.answer_calls(move |request| answering.borrow_mut().answer(request));
         // The first request makes the tables.

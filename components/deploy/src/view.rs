@@ -1,18 +1,26 @@
 //! Rows as users see them, and the tag that says which wish a client has seen.
 
 use nokube_api::deploy::{Deployment, FieldChange, MASKED, Revision, spec_changes};
+use nokube_api::sidecar::ArtifactKind;
 use nokube_guest::{Ctx, Error, Response, etag_of};
 use serde_json::Value;
 
 use crate::change::Configuration;
 use crate::store::deployments::DeploymentRow;
-use crate::store::revisions::{RevisionRow, configuration_of};
+use crate::store::revisions::{RevisionRow, artifact_of, configuration_of};
+
+/// What whoever deploys an image by its tag should know.
+const NOT_FIXED: &str = "The image is named by a tag, which its registry can give to another image: copies that start \
+     later may run something else, and so may a rollback. Name it by digest, as name@sha256:…, to run these bytes for good.";
 
 /// A deployment on the wire.
 pub(crate) fn deployment_view(row: &DeploymentRow) -> Result<Deployment, Error> {
     let Configuration { mut spec, secrets } = configuration_of(&row.spec, &row.secrets)?;
     // Scaling changes the copies without a revision.
     spec.replicas = row.replicas;
+    let artifact = artifact_of(&row.artifact)?;
+    let digest = known(&row.digest);
+    let is_fixed = artifact == ArtifactKind::Spin || digest.is_some();
     Ok(Deployment {
         deployment_id: row.id.to_string(),
         project_id: row.project_id.0,
@@ -21,18 +29,29 @@ pub(crate) fn deployment_view(row: &DeploymentRow) -> Result<Deployment, Error> 
         revision: row.revision,
         status: row.status.clone(),
         image_name: row.image_name.clone(),
-        digest: row.digest.clone(),
+        digest,
+        artifact,
         build_id: row.build_id.clone(),
         replicas_ready: row.replicas_ready,
         replicas_total: row.replicas_total,
         access_url: row.access_url.clone(),
         manifests_generated: serde_json::from_str(&row.objects).unwrap_or_default(),
         error_message: row.error_message.clone(),
+        warnings: if is_fixed {
+            Vec::new()
+        } else {
+            vec![NOT_FIXED.to_owned()]
+        },
         created_at: row.created_at_ms.to_string(),
         updated_at: row.updated_at_ms.to_string(),
         spec,
         secret_names: secrets.into_keys().collect(),
     })
+}
+
+/// A digest, which of an image that is known by its tag alone is empty.
+fn known(digest: &str) -> Option<String> {
+    (!digest.is_empty()).then(|| digest.to_owned())
 }
 
 /// A revision on the wire, beside the one before it.
@@ -50,7 +69,8 @@ pub(crate) fn revision_view(
         revision: row.revision,
         kind: row.kind.clone(),
         image_name: row.image_name.clone(),
-        digest: row.digest.clone(),
+        digest: known(&row.digest),
+        artifact: artifact_of(&row.artifact)?,
         build_id: row.build_id.clone(),
         rolled_back_to: row.rolled_back_to,
         changes,
@@ -72,12 +92,14 @@ fn changes(
     for (field, from, to) in [
         ("digest", &before_row.digest, &row.digest),
         ("image_name", &before_row.image_name, &row.image_name),
+        ("artifact", &before_row.artifact, &row.artifact),
     ] {
         if from != to {
+            // A digest that is not known is nothing.
             changes.push(FieldChange {
                 field: field.to_owned(),
-                from: from.as_str().into(),
-                to: to.as_str().into(),
+                from: known(from).into(),
+                to: known(to).into(),
             });
         }
     }

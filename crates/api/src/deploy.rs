@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::sidecar::ArtifactKind;
 use crate::spec::DeploySpec;
 
 /// A deployment: one service of one project in one environment.
@@ -26,8 +27,10 @@ pub struct Deployment {
     pub status: String,
     /// The image's name for people.
     pub image_name: String,
-    /// `sha256:…` of what is wanted to run.
-    pub digest: String,
+    /// `sha256:…` of what is wanted to run; nothing for a container image that is known by its tag alone.
+    pub digest: Option<String>,
+    /// What the image holds: a Spin application, or a container image of any registry.
+    pub artifact: ArtifactKind,
     /// The build that made it.
     pub build_id: Option<String>,
     /// Copies that answer.
@@ -40,6 +43,8 @@ pub struct Deployment {
     pub manifests_generated: Vec<String>,
     /// For people: why it failed, or what it waits for.
     pub error_message: Option<String>,
+    /// For people: what works and may surprise later.
+    pub warnings: Vec<String>,
     /// RFC 3339 UTC.
     #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub created_at: String,
@@ -63,8 +68,10 @@ pub struct Revision {
     pub kind: String,
     /// The image's name for people.
     pub image_name: String,
-    /// `sha256:…` of the OCI manifest.
-    pub digest: String,
+    /// `sha256:…` of the OCI manifest; nothing for a container image that is known by its tag alone.
+    pub digest: Option<String>,
+    /// What the image holds.
+    pub artifact: ArtifactKind,
     /// The build that made the image.
     pub build_id: Option<String>,
     /// The revision that was rolled back to.

@@ -167,6 +167,32 @@ impl DeploySpec {
         let spec = Spec::default().changed(change, platform_hosts, &mut faults);
         faults.or(spec)
     }
+
+    /// The valid configuration that is nearest to this one, which was valid when it was stored: where the rules have
+    /// become stricter since, a field has its default, and its fault is told.
+    #[must_use]
+    pub fn mended(&self) -> (Spec, Faults) {
+        let faults = match self.validated(&[]) {
+            Ok(spec) => return (spec, Faults::default()),
+            Err(faults) => faults,
+        };
+        let mut fields = serde_json::json!(self);
+        let default = serde_json::json!(Self::from(&Spec::default()));
+        for fault in faults.iter() {
+            let field = field_of(&fault.pointer);
+            fields[field] = default[field].clone();
+        }
+        let mended = serde_json::from_value::<Self>(fields).ok();
+        let mended = mended.and_then(|mended| mended.validated(&[]).ok());
+        (mended.unwrap_or_default(), faults)
+    }
+}
+
+/// The field of a configuration that a fault is about.
+#[must_use]
+pub fn field_of(pointer: &str) -> &str {
+    let pointer = pointer.trim_start_matches('/');
+    pointer.split('/').next().unwrap_or(pointer)
 }
 
 #[cfg(test)]
@@ -177,6 +203,22 @@ mod tests {
     fn a_configuration_reads_back_from_the_wire() {
         let wire = DeploySpec::from(&Spec::default());
         assert_eq!(wire.validated(&[]), Ok(Spec::default()));
+    }
+
+    #[test]
+    fn what_stricter_rules_no_longer_allow_is_told_and_the_rest_stays() {
+        let mut wire = DeploySpec::from(&Spec::default());
+        wire.replicas = 3;
+        assert_eq!(wire.mended().1, Faults::default());
+        wire.storage_path = Some("/../etc".to_owned());
+        wire.env_vars.insert("A=B".to_owned(), "x".to_owned());
+        let (spec, faults) = wire.mended();
+        let pointers: Vec<_> = faults
+            .iter()
+            .map(|fault| field_of(&fault.pointer))
+            .collect();
+        assert_eq!(pointers, ["storage_path", "env_vars"]);
+        assert_eq!((spec.replicas, spec.storage_path), (3, None));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::build::{
 use crate::deploy::variable_name_fault;
 use crate::git_source::{AddressPolicy, BranchName, CommitId, GitAccess, RepositoryUrl, classify};
 use crate::{
-    BuildId, Description, Digest, DisplayName, DnsLabel, Email, Environment, HostLabel, ProjectId,
-    Quantity, ServiceName, Slug, Timestamp, Username, check_custom_domain,
+    BuildId, ContainerImage, Description, Digest, DisplayName, DnsLabel, Email, Environment,
+    HostLabel, ProjectId, Quantity, ServiceName, Slug, Timestamp, Username, check_custom_domain,
 };
 
 /// Addresses of repositories, names of branches, network addresses.
@@ -99,6 +99,7 @@ fn check_labels(text: &str) {
     }
     if let Ok(image) = ImageReference::parse(text) {
         assert!(!image.repository.is_empty() && text.starts_with(&image.repository));
+        check_container(&image);
     }
     if check_image_name(text).is_ok() || check_image_tag(text).is_ok() {
         // `a..b` is a tag, and no way out of a folder.
@@ -108,6 +109,22 @@ fn check_labels(text: &str) {
         assert!(!folder.starts_with('/') && folder.split('/').all(|part| part != ".."));
         assert_eq!(parse_subdirectory(&folder), Ok(Some(folder.clone())));
     }
+}
+
+/// A whole name is its own whole name, and below its own registry.
+fn check_container(reference: &ImageReference) {
+    let Ok(image) = ContainerImage::from_reference(reference) else {
+        return;
+    };
+    let name = image.full_name();
+    let again = ImageReference::parse(&name).expect("a whole name is a reference");
+    let again = ContainerImage::from_reference(&again).expect("of an image");
+    assert_eq!(again.repository(), image.repository());
+    let (registry, _) = name.split_once('/').expect("a whole name has a registry");
+    assert!(
+        image.is_below(registry) || registry == "docker.io",
+        "{name}"
+    );
 }
 
 fn check_amounts(text: &str) {

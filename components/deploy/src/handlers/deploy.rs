@@ -1,24 +1,26 @@
 //! `POST /deploy`: a release.
 
-use nokube_domain::build::ImageReference;
-use nokube_domain::deploy::Desired;
+use nokube_domain::deploy::{Change, Desired};
 use nokube_domain::{DeploymentId, Environment, HostLabel, ProjectId, ProjectRole, ServiceName};
-use nokube_guest::db::Tx;
-use nokube_guest::platform::{self, project_for};
-use nokube_guest::{Audit, Caller, Ctx, Error, FieldFault, Response, once};
+use nokube_guest::db::{Db, Tx};
+use nokube_guest::platform::{self, ProjectAccess, project_for};
+use nokube_guest::{Audit, Caller, Ctx, Error, Response, once};
 use serde_json::json;
 
 use super::deployments::visible;
 use crate::change::{Circumstances, Configuration};
 use crate::error::DeployError;
+use crate::image::{Artifact, Named};
+use crate::namespaces;
+use crate::proof::Proofs;
 use crate::request::DeployRequest;
 use crate::settings::{PlatformHosts, max_deployments, sealing_key};
 use crate::sidecar::hand_over_now;
 use crate::store::deployments::{
-    DeploymentRow, NewDeployment, Wanted, deployment_count_of_project, deployment_find_by_name,
-    deployment_insert, deployment_label_is_taken, deployment_want_revision,
+    DeploymentRow, NewDeployment, Wanted, deployment_count_of_project, deployment_domain_is_taken,
+    deployment_find_by_name, deployment_insert, deployment_label_is_taken,
+    deployment_want_revision,
 };
-use crate::store::images::{ImageRow, image_find_by_build, image_find_by_name};
 use crate::store::revisions::{NewRevision, configuration_of, revision_insert, revision_newest};
 use crate::view::deployment_answer;
 
@@ -29,9 +31,11 @@ pub(crate) async fn create_deployment(
 ) -> Result<Response, DeployError> {
     let request = DeployRequest::from_fields(cx.fields().await?)?;
     let db = platform::open(&cx).await?;
+    let proofs = proofs_for(&cx, &db, &caller, &request).await?;
     let mut accepted = None;
     let response = once(&cx, &db, &caller, async |tx| {
-        let row = release(&cx, tx, &caller, request).await?;
+        let plan = plan(&cx, tx, &caller, request, &proofs).await?;
+        let row = release(&cx, tx, &caller, &plan).await?;
         accepted = Some(row.id);
         let location = format!("/api/v1/deployments/{}", row.id);
         Ok::<_, DeployError>(deployment_answer(&cx, 202, &row)?.location(location))
@@ -44,25 +48,73 @@ pub(crate) async fn create_deployment(
 }
 
 /// Where a release goes.
-struct Place {
-    project: ProjectId,
-    service: ServiceName,
-    environment: Environment,
+pub(super) struct Place {
+    pub(super) project: ProjectAccess,
+    pub(super) service: ServiceName,
+    pub(super) environment: Environment,
     host_label: HostLabel,
 }
 
-async fn release(
+impl Place {
+    /// The namespace it is in.
+    pub(super) fn namespace(&self) -> namespaces::Place<'_> {
+        namespaces::Place {
+            project: self.project.id,
+            slug: &self.project.slug,
+            environment: self.environment.as_str(),
+        }
+    }
+}
+
+/// What a request comes to, before anything of it is stored.
+pub(super) struct Plan {
+    pub(super) place: Place,
+    pub(super) id: DeploymentId,
+    /// The deployment that is there already.
+    pub(super) present: Option<DeploymentRow>,
+    pub(super) configuration: Configuration,
+    pub(super) artifact: Artifact,
+    pub(super) revision: u32,
+}
+
+/// Looks for the proof of the custom domain that a request wants, if that takes one.
+pub(super) async fn proofs_for(
     cx: &Ctx,
-    tx: &Tx,
+    db: &Db,
+    caller: &Caller,
+    request: &DeployRequest,
+) -> Result<Proofs, DeployError> {
+    let wanted = match &request.change.spec.custom_domain {
+        Change::Set(domain) => Some(domain.as_str()),
+        Change::Keep | Change::Unset => None,
+    };
+    let mut present = None;
+    if let (Some(_), Some(project)) = (wanted, request.project_id) {
+        project_for(db, caller, project, ProjectRole::Developer).await?;
+        if let (Some(service), Some(environment)) = (&request.service, &request.environment)
+            && let Some(row) = deployment_find_by_name(db, project, service, environment).await?
+        {
+            present = present_configuration(&row)?.spec.custom_domain;
+        }
+    }
+    Ok(Proofs::gather(cx, caller, request.project_id, present.as_deref(), wanted).await?)
+}
+
+/// Everything that a request has to fulfil, and what comes of it then: the same for a release and for a preview of one.
+pub(super) async fn plan(
+    cx: &Ctx,
+    db: &Db,
     caller: &Caller,
     request: DeployRequest,
-) -> Result<DeploymentRow, DeployError> {
+    proofs: &Proofs,
+) -> Result<Plan, DeployError> {
     let mut faults = request.faults;
-    if let Some(project) = request.project_id {
-        project_for(tx, caller, project, ProjectRole::Developer).await?;
-    }
+    let project = match request.project_id {
+        Some(project) => Some(project_for(db, caller, project, ProjectRole::Developer).await?),
+        None => None,
+    };
     let place = match (
-        request.project_id,
+        project,
         request.service,
         request.environment,
         request.host_label,
@@ -77,7 +129,8 @@ async fn release(
     };
     let present = match &place {
         Some(place) => {
-            deployment_find_by_name(tx, place.project, &place.service, &place.environment).await?
+            deployment_find_by_name(db, place.project.id, &place.service, &place.environment)
+                .await?
         }
         None => None,
     };
@@ -96,6 +149,7 @@ async fn release(
         caller,
         platform_hosts: &hosts.names(),
         sealing_key: &sealing_key(cx)?,
+        proofs,
         deployment: id,
     };
     let configuration = before.changed(request.change, &circumstances, &mut faults)?;
@@ -103,89 +157,109 @@ async fn release(
         build: request.build_id,
         image: request.image,
     };
-    let image = named.resolve(tx, caller, &mut faults).await?;
+    let image = named.resolve(cx, db, caller, &mut faults).await?;
     let (Some(place), Some(image), true) = (place, image, faults.is_empty()) else {
         return Err(Error::Invalid(faults).into());
     };
-    let digest = deployable(&image)?;
     let revision = match &present {
-        Some(row) => revision_newest(tx, row.id).await? + 1,
+        Some(row) => revision_newest(db, row.id).await? + 1,
         None => 1,
     };
-    store(
-        cx,
-        tx,
-        &place,
+    let plan = Plan {
+        place,
         id,
-        present.as_ref(),
-        &configuration,
+        present,
+        configuration,
+        artifact: image.deployable()?,
         revision,
-    )
-    .await?;
-    let image_name = image.full_name();
+    };
+    plan.has_room(cx, db).await?;
+    Ok(plan)
+}
+
+impl Plan {
+    /// Whether nothing else has what it needs for itself.
+    async fn has_room(&self, cx: &Ctx, db: &Db) -> Result<(), DeployError> {
+        let project = self.place.project.id;
+        if self.present.is_none() {
+            let limit = max_deployments(cx)?;
+            if deployment_count_of_project(db, project).await? >= limit {
+                return Err(DeployError::TooMany(limit));
+            }
+            let label = &self.place.host_label;
+            if deployment_label_is_taken(db, project, label).await? {
+                return Err(DeployError::HostTaken {
+                    label: label.as_str().to_owned(),
+                });
+            }
+        }
+        match &self.configuration.spec.custom_domain {
+            Some(domain) if deployment_domain_is_taken(db, domain, self.id).await? => {
+                Err(DeployError::DomainTaken)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Records what was planned.
+async fn release(
+    cx: &Ctx,
+    tx: &Tx,
+    caller: &Caller,
+    plan: &Plan,
+) -> Result<DeploymentRow, DeployError> {
+    store(cx, tx, plan).await?;
+    plan.place.namespace().recorded(cx, tx).await?;
+    let (place, artifact) = (&plan.place, &plan.artifact);
     let new = NewRevision {
-        deployment: id,
-        revision,
+        deployment: plan.id,
+        revision: plan.revision,
         kind: "deploy",
-        build_id: Some(&image.id.to_string()),
-        image_name: &image_name,
-        digest: &digest,
-        configuration: &configuration,
+        build_id: artifact.build_id.as_deref(),
+        image_name: &artifact.image_name,
+        digest: artifact.digest.as_deref().unwrap_or_default(),
+        artifact: artifact.kind,
+        configuration: &plan.configuration,
         rolled_back_to: None,
         now: cx.now(),
     };
     revision_insert(tx, caller, &new).await?;
     let detail = json!({
         "service_name": place.service.as_str(), "environment": place.environment.as_str(),
-        "revision": revision, "image_name": image_name, "digest": digest,
+        "revision": plan.revision, "image_name": artifact.image_name, "digest": artifact.digest,
     });
+    let project = place.project.id;
     audit(
         cx,
         tx,
         caller,
         "deployment.deploy",
-        id,
-        place.project,
+        plan.id,
+        project,
         detail,
     )
     .await?;
-    visible(tx, caller, id).await
+    visible(tx, caller, plan.id).await
 }
 
-/// Makes the deployment want `revision`, which is its first when it is new.
-async fn store(
-    cx: &Ctx,
-    tx: &Tx,
-    place: &Place,
-    id: DeploymentId,
-    present: Option<&DeploymentRow>,
-    configuration: &Configuration,
-    revision: u32,
-) -> Result<(), DeployError> {
-    let wanted = wanted(configuration);
-    let Some(row) = present else {
-        let limit = max_deployments(cx)?;
-        if deployment_count_of_project(tx, place.project).await? >= limit {
-            return Err(DeployError::TooMany(limit));
-        }
-        if deployment_label_is_taken(tx, place.project, &place.host_label).await? {
-            return Err(DeployError::HostTaken {
-                label: place.host_label.as_str().to_owned(),
-            });
-        }
+/// Makes the deployment want the planned revision, which is its first when it is new.
+async fn store(cx: &Ctx, tx: &Tx, plan: &Plan) -> Result<(), DeployError> {
+    let wanted = wanted(&plan.configuration);
+    let Some(row) = &plan.present else {
         let new = NewDeployment {
-            id,
-            project_id: place.project,
-            service: &place.service,
-            environment: &place.environment,
-            host_label: &place.host_label,
+            id: plan.id,
+            project_id: plan.place.project.id,
+            service: &plan.place.service,
+            environment: &plan.place.environment,
+            host_label: &plan.place.host_label,
             wanted,
             now: cx.now(),
         };
         return Ok(deployment_insert(tx, &new).await?);
     };
     let running = Some(Desired::Running);
-    if deployment_want_revision(tx, row, revision, &wanted, running, cx.now()).await? {
+    if deployment_want_revision(tx, row, plan.revision, &wanted, running, cx.now()).await? {
         Ok(())
     } else {
         Err(DeployError::ChangedMeanwhile)
@@ -205,69 +279,6 @@ pub(super) fn present_configuration(row: &DeploymentRow) -> Result<Configuration
     let mut configuration = configuration_of(&row.spec, &row.secrets)?;
     configuration.spec.replicas = row.replicas;
     Ok(configuration)
-}
-
-/// The image of a request: a build, a name, or both when they agree.
-struct Named {
-    build: Option<nokube_domain::BuildId>,
-    image: Option<ImageReference>,
-}
-
-impl Named {
-    /// The build that is meant. A build that the caller may not see does not exist.
-    async fn resolve(
-        &self,
-        tx: &Tx,
-        caller: &Caller,
-        faults: &mut Vec<FieldFault>,
-    ) -> Result<Option<ImageRow>, DeployError> {
-        let fault = |pointer: &str, detail: &str| FieldFault {
-            pointer: pointer.to_owned(),
-            detail: detail.to_owned(),
-            r#in: None,
-        };
-        if let Some(build) = self.build {
-            let found = image_find_by_build(tx, caller, build).await?;
-            let agrees =
-                |row: &ImageRow| self.image.as_ref().is_none_or(|image| row.is_called(image));
-            return match found {
-                None if faults.is_empty() => Err(Error::NotFound("build").into()),
-                Some(row) if !agrees(&row) => {
-                    faults.push(fault(
-                        "/build_id",
-                        "is not the build whose image image_name names; send one of the two",
-                    ));
-                    faults.push(fault(
-                        "/image_name",
-                        "is not the image of the build in build_id; send one of the two",
-                    ));
-                    Ok(None)
-                }
-                found => Ok(found),
-            };
-        }
-        let Some(image) = &self.image else {
-            return Ok(None);
-        };
-        let found = image_find_by_name(tx, caller, image).await?;
-        if found.is_none() {
-            faults.push(fault(
-                "/image_name",
-                "is not the image of a build that you may see; images from elsewhere need a Kubernetes target, which this platform does not have",
-            ));
-        }
-        Ok(found)
-    }
-}
-
-/// The digest of a build that succeeded.
-fn deployable(image: &ImageRow) -> Result<String, DeployError> {
-    match (&image.digest, image.status.as_str()) {
-        (Some(digest), "success") => Ok(digest.clone()),
-        (_, status) => Err(DeployError::BuildNotSuccessful {
-            status: status.to_owned(),
-        }),
-    }
 }
 
 pub(super) async fn audit(

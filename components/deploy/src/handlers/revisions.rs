@@ -1,22 +1,26 @@
 //! Revisions: the list, a change of configuration alone, and going back.
 
 use nokube_api::deploy::RevisionList;
-use nokube_domain::Invalid;
-use nokube_domain::deploy::Desired;
-use nokube_guest::db::Tx;
-use nokube_guest::{Caller, Ctx, Cursor, Error, Response, once, platform};
+use nokube_api::sidecar::ArtifactKind;
+use nokube_domain::deploy::{Change, Desired};
+use nokube_domain::{DeploymentId, Invalid, ProjectRole};
+use nokube_guest::db::{Db, Tx};
+use nokube_guest::platform::{self, project_for};
+use nokube_guest::{Caller, Ctx, Cursor, Error, Response, once};
 use serde_json::json;
 
 use super::deploy::{audit, present_configuration, wanted};
 use super::deployments::{changeable, deployment_id, visible};
-use crate::change::{Circumstances, Configuration, FOR_ADMINISTRATORS, needs_admin};
+use crate::change::{Circumstances, Configuration};
 use crate::error::DeployError;
+use crate::proof::{Proofs, needs_proof};
 use crate::request::configuration_change;
 use crate::settings::{PlatformHosts, sealing_key};
 use crate::sidecar::hand_over_now;
 use crate::store::deployments::{DeploymentRow, deployment_want_revision};
 use crate::store::revisions::{
-    NewRevision, configuration_of, revision_find, revision_insert, revision_list, revision_newest,
+    NewRevision, artifact_of, configuration_of, revision_find, revision_insert, revision_list,
+    revision_newest,
 };
 use crate::view::{deployment_answer, revision_view};
 
@@ -58,6 +62,11 @@ pub(crate) async fn update_deployment(
     let id = deployment_id(&cx)?;
     let (change, mut faults) = configuration_change(cx.fields().await?)?;
     let db = platform::open(&cx).await?;
+    let wanted = match &change.spec.custom_domain {
+        Change::Set(domain) => Some(domain.clone()),
+        Change::Keep | Change::Unset => None,
+    };
+    let proofs = proofs_for(&cx, &db, &caller, id, wanted.as_deref()).await?;
     let response = db
         .transaction(async |tx| {
             let row = changeable(&cx, tx, &caller, id).await?;
@@ -68,6 +77,7 @@ pub(crate) async fn update_deployment(
                 caller: &caller,
                 platform_hosts: &hosts.names(),
                 sealing_key: &sealing_key(&cx)?,
+                proofs: &proofs,
                 deployment: id,
             };
             let after = before.changed(change, &circumstances, &mut faults)?;
@@ -82,6 +92,7 @@ pub(crate) async fn update_deployment(
                 build_id: row.build_id.as_deref(),
                 image_name: &row.image_name,
                 digest: &row.digest,
+                artifact: artifact_of(&row.artifact)?,
                 configuration: &after,
                 rolled_back_to: None,
                 // What is stopped stays stopped.
@@ -111,6 +122,7 @@ pub(crate) async fn roll_back_deployment(
     });
     let revision = fields.finish(|| revision)?;
     let db = platform::open(&cx).await?;
+    let proofs = proofs_for_revision(&cx, &db, &caller, id, revision).await?;
     let response = once(&cx, &db, &caller, async |tx| {
         let row = changeable(&cx, tx, &caller, id).await?;
         let wanted = revision_find(tx, id, revision).await?.ok_or_else(|| {
@@ -122,8 +134,11 @@ pub(crate) async fn roll_back_deployment(
         let configuration = configuration_of(&wanted.spec, &wanted.secrets)?;
         let domain = &configuration.spec.custom_domain;
         let present = present_configuration(&row)?.spec.custom_domain;
-        if needs_admin(&present, domain, &caller) {
-            let detail = format!("has a custom domain, which can be {FOR_ADMINISTRATORS}");
+        if let Some(name) = domain
+            && needs_proof(&present, domain, &caller)
+            && !proofs.proves(name)
+        {
+            let detail = format!("has a custom domain that {}", proofs.wanting(name));
             return Err(Error::invalid("/revision", &Invalid::from(detail)).into());
         }
         let next = Next {
@@ -131,6 +146,7 @@ pub(crate) async fn roll_back_deployment(
             build_id: wanted.build_id.as_deref(),
             image_name: &wanted.image_name,
             digest: &wanted.digest,
+            artifact: artifact_of(&wanted.artifact)?,
             configuration: &configuration,
             rolled_back_to: Some(revision),
             desired: Some(Desired::Running),
@@ -142,12 +158,48 @@ pub(crate) async fn roll_back_deployment(
     Ok(response)
 }
 
+/// Looks for the proof of `wanted`, if going there takes one. Not for those who may change nothing: it asks the DNS.
+async fn proofs_for(
+    cx: &Ctx,
+    db: &Db,
+    caller: &Caller,
+    id: DeploymentId,
+    wanted: Option<&str>,
+) -> Result<Proofs, DeployError> {
+    let row = visible(db, caller, id).await?;
+    project_for(db, caller, row.project_id, ProjectRole::Developer).await?;
+    let present = present_configuration(&row)?.spec.custom_domain;
+    let project = Some(row.project_id);
+    Ok(Proofs::gather(cx, caller, project, present.as_deref(), wanted).await?)
+}
+
+/// The same for the domain of a revision.
+async fn proofs_for_revision(
+    cx: &Ctx,
+    db: &Db,
+    caller: &Caller,
+    id: DeploymentId,
+    revision: u32,
+) -> Result<Proofs, DeployError> {
+    visible(db, caller, id).await?;
+    let wanted = match revision_find(db, id, revision).await? {
+        Some(row) => {
+            configuration_of(&row.spec, &row.secrets)?
+                .spec
+                .custom_domain
+        }
+        None => None,
+    };
+    proofs_for(cx, db, caller, id, wanted.as_deref()).await
+}
+
 /// The next revision of a deployment that exists.
 struct Next<'a> {
     kind: &'static str,
     build_id: Option<&'a str>,
     image_name: &'a str,
     digest: &'a str,
+    artifact: ArtifactKind,
     configuration: &'a Configuration,
     rolled_back_to: Option<u32>,
     desired: Option<Desired>,
@@ -169,6 +221,7 @@ impl Next<'_> {
             build_id: self.build_id,
             image_name: self.image_name,
             digest: self.digest,
+            artifact: self.artifact,
             configuration: self.configuration,
             rolled_back_to: self.rolled_back_to,
             now: cx.now(),

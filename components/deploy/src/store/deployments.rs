@@ -30,6 +30,7 @@ row! {
         pub(crate) build_id: Option<String>,
         pub(crate) image_name: String,
         pub(crate) digest: String,
+        pub(crate) artifact: String,
         pub(crate) spec: String,
         pub(crate) secrets: String,
     }
@@ -48,7 +49,7 @@ impl DeploymentRow {
 }
 
 /// Every column of [`DeploymentRow`].
-pub(super) const ROWS: &str = "SELECT d.*, r.build_id, r.image_name, r.digest, r.spec, r.secrets \
+pub(super) const ROWS: &str = "SELECT d.*, r.build_id, r.image_name, r.digest, r.artifact, r.spec, r.secrets \
      FROM deployments d JOIN deployment_revisions r \
      ON r.deployment_id = d.id AND r.revision = d.revision";
 
@@ -108,6 +109,21 @@ pub(crate) async fn deployment_label_is_taken(
         .query_optional(
             "SELECT 1 FROM deployments WHERE project_id = ?1 AND host_label = ?2",
             params![project, label.as_str()],
+        )
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Whether another deployment than `id` has this custom domain.
+pub(crate) async fn deployment_domain_is_taken(
+    db: &Db,
+    domain: &str,
+    id: DeploymentId,
+) -> Result<bool, DbError> {
+    let found: Option<(i64,)> = db
+        .query_optional(
+            "SELECT 1 FROM deployments WHERE custom_domain = ?1 AND id <> ?2",
+            params![domain, id],
         )
         .await?;
     Ok(found.is_some())

@@ -8,6 +8,7 @@ use nokube_guest::db::{Db, DbError, Tx};
 use nokube_guest::{params, row};
 
 use super::deployments::{DeploymentRow, ROWS};
+use super::namespaces::namespace_forget_unused;
 
 /// Hand-overs of one tick; the next one comes within a second or two.
 const PER_TICK: u64 = 20;
@@ -237,7 +238,8 @@ pub(crate) async fn handover_overtake(
     Ok(())
 }
 
-/// Removes a deployment that the target has confirmed to be gone, and its revisions.
+/// Removes a deployment that the target has confirmed to be gone, its revisions, and with the last one of an environment
+/// the name of its namespace.
 pub(crate) async fn handover_forget(tx: &Tx, row: &DeploymentRow) -> Result<bool, DbError> {
     let gone = tx
         .execute(
@@ -245,5 +247,6 @@ pub(crate) async fn handover_forget(tx: &Tx, row: &DeploymentRow) -> Result<bool
             params![row.id, row.generation],
         )
         .await?;
+    namespace_forget_unused(tx, row.project_id, &row.environment).await?;
     Ok(gone == 1)
 }

@@ -81,3 +81,14 @@ pub(crate) async fn image_find_by_name(
     )
     .await
 }
+
+/// Whether a repository's name is that of some project's builds.
+pub(crate) async fn image_name_is_claimed(db: &Db, repository: &str) -> Result<bool, DbError> {
+    let found: Option<(i64,)> = db
+        .query_optional(
+            "SELECT 1 FROM image_names WHERE repository = ?1",
+            params![repository],
+        )
+        .await?;
+    Ok(found.is_some())
+}

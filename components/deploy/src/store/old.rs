@@ -27,7 +27,7 @@ pub(crate) async fn old_revisions_delete(tx: &Tx, keep: u64, limit: u64) -> Resu
 }
 
 /// Digests after `after` that a revision or a build names: what runs, what can be rolled back to,
-/// what can be deployed.
+/// what can be deployed. Container images are their registry's to keep.
 pub(crate) async fn artifact_list(
     db: &Db,
     after: &str,
@@ -35,7 +35,7 @@ pub(crate) async fn artifact_list(
 ) -> Result<Vec<(String,)>, DbError> {
     db.query(
         "SELECT n.digest FROM (SELECT digest FROM deployment_revisions WHERE digest > ?1 \
-         UNION SELECT digest FROM builds WHERE digest > ?1) n ORDER BY n.digest LIMIT ?2",
+         AND artifact = 'spin' UNION SELECT digest FROM builds WHERE digest > ?1) n ORDER BY n.digest LIMIT ?2",
         params![after, limit],
     )
     .await

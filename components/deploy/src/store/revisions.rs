@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nokube_api::sidecar::ArtifactKind;
 use nokube_domain::{DeploymentId, Timestamp};
 use nokube_guest::db::{Db, DbError, Tx};
 use nokube_guest::{Caller, Error, params, row};
@@ -17,6 +18,7 @@ row! {
         pub(crate) build_id: Option<String>,
         pub(crate) image_name: String,
         pub(crate) digest: String,
+        pub(crate) artifact: String,
         pub(crate) spec: String,
         pub(crate) secrets: String,
         pub(crate) rolled_back_to: Option<u32>,
@@ -35,6 +37,11 @@ pub(crate) fn configuration_of(spec: &str, secrets: &str) -> Result<Configuratio
     })
 }
 
+/// The kind of program that a row names.
+pub(crate) fn artifact_of(name: &str) -> Result<ArtifactKind, Error> {
+    ArtifactKind::parse(name).ok_or(Error::Contradiction("a stored revision is of no kind"))
+}
+
 /// A revision that is about to be.
 pub(crate) struct NewRevision<'a> {
     pub(crate) deployment: DeploymentId,
@@ -43,7 +50,9 @@ pub(crate) struct NewRevision<'a> {
     pub(crate) kind: &'static str,
     pub(crate) build_id: Option<&'a str>,
     pub(crate) image_name: &'a str,
+    /// Empty for a container image that is known by its tag alone.
     pub(crate) digest: &'a str,
+    pub(crate) artifact: ArtifactKind,
     pub(crate) configuration: &'a Configuration,
     pub(crate) rolled_back_to: Option<u32>,
     pub(crate) now: Timestamp,
@@ -58,8 +67,8 @@ pub(crate) async fn revision_insert(
     let json = |value: &serde_json::Value| value.to_string();
     tx.execute(
         "INSERT INTO deployment_revisions (deployment_id, revision, kind, build_id, image_name, \
-         digest, spec, secrets, rolled_back_to, created_by, created_by_name, created_at_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         digest, artifact, spec, secrets, rolled_back_to, created_by, created_by_name, created_at_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         params![
             new.deployment,
             new.revision,
@@ -67,6 +76,7 @@ pub(crate) async fn revision_insert(
             new.build_id,
             new.image_name,
             new.digest,
+            new.artifact.as_str(),
             json(&serde_json::json!(new.configuration.spec)),
             json(&serde_json::json!(new.configuration.secrets)),
             new.rolled_back_to,

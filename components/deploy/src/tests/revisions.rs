@@ -192,3 +192,27 @@ fn a_rollback_brings_a_custom_domain_back_for_administrators_alone() {
     let back = scene.post_as("root", &path, &json!({ "revision": 2 }));
     assert_eq!(back.expect(202)["spec"]["custom_domain"], "www.example.com");
 }
+
+#[test]
+fn what_stricter_rules_no_longer_allow_is_a_fault_that_the_next_change_can_mend() {
+    let scene = Scene::new();
+    let id = id_of(&scene.deploy(&json!({ "description": "kept" })).expect(202));
+    // As an older version may have stored it.
+    scene.app.sql(
+        "platform",
+        "UPDATE deployment_revisions SET spec = replace(spec, '\"custom_path\":null', '\"custom_path\":\"no-path\"')",
+    );
+    assert_eq!(scene.deployment(&id)["spec"]["custom_path"], "no-path");
+    let refused = scene.patch(&id, &json!({ "replicas": 2 }));
+    assert_eq!(refused.faults(), ["/custom_path"]);
+    let mended = scene
+        .patch(&id, &json!({ "custom_path": "/path" }))
+        .expect(202);
+    assert_eq!(
+        (
+            &mended["spec"]["custom_path"],
+            &mended["spec"]["description"]
+        ),
+        (&json!("/path"), &json!("kept"))
+    );
+}

@@ -24,7 +24,7 @@ pub struct DeployRequest {
     /// A successful build of the caller's.
     #[schemars(extend("format" = "uuid"))]
     pub build_id: Option<String>,
-    /// Or the image that it made.
+    /// Or the image that it made; or, where the platform allows that, a container image of any registry.
     #[schemars(length(min = 1, max = 512))]
     pub image_name: Option<String>,
     /// Accepted, without effect: it comes from the project.
@@ -79,7 +79,7 @@ pub struct ConfigurationFields {
     pub memory_request: Option<String>,
     /// A Kubernetes quantity; on one machine the bound of one instance's memory.
     pub memory_limit: Option<String>,
-    /// A host name of the user's own; administrators set it.
+    /// A host name of the user's own: a TXT record shows that it is, or an administrator sets it.
     #[schemars(length(max = 253))]
     pub custom_domain: Option<String>,
     /// A path prefix.

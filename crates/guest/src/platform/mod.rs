@@ -53,6 +53,11 @@ static MIGRATIONS: &[Migration] = &[
         sql: include_str!("0007_events.sql"),
     },
     Migration {
+        version: 8,
+        name: "namespaces",
+        sql: include_str!("0008_namespaces.sql"),
+    },
+    Migration {
         version: 10,
         name: "cheaper writes",
         sql: include_str!("0010_cheaper_writes.sql"),
