@@ -1,20 +1,15 @@
 //! Many deployed applications that nobody asks: what they cost at a start, in memory, and when somebody asks.
-//!
-//! One is deployed through the API. The others are seeded as the sidecar's desired state of the same artifact: to it
-//! and to the local target they are deployments like any other.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use nokube_tests::platform::Platform;
-use nokube_tests::repository::Repository;
-use serde_json::{Value, json};
 
 use crate::Options;
 use crate::generator::Until;
-use crate::load::{Contestant, Measured, ask};
-use crate::process::memory_of;
+use crate::load::{Contestant, Measured, Round, ask};
+use crate::process::{Memory, cpu_of, memory_of};
+use crate::seeds::Seeds;
 use crate::server;
 use crate::table::{Report, Section};
 
@@ -22,70 +17,79 @@ const RESTARTS: usize = 7;
 const CONNECTIONS: usize = 16;
 /// Preparing an application that is new to a machine takes some milliseconds.
 const PREPARED_WITHIN: Duration = Duration::from_secs(300);
+/// What a start leaves behind for a moment is gone by then, and several ticks have come.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// Measures it.
 pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::Result<()> {
     let mut platform = Platform::start();
     let seeds = Seeds::deploy(&platform).await?;
+    let all = options.idle_apps;
     let section = report.figures("Deployed applications that nobody asks");
-    seeds.write(0)?;
-    restarts(section, &mut platform, 0).await?;
-    seeds.write(10)?;
-    platform.kill();
-    platform.start_again();
-    restarts(section, &mut platform, 10).await?;
-
-    let count = options.idle_apps;
-    platform.kill();
-    seeds.write(count)?;
-    let began = Instant::now();
-    platform.start_again();
-    while seeds.prepared()? < count {
-        ensure!(began.elapsed() < PREPARED_WITHIN, "not all are prepared");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for count in [0, 10, all] {
+        platform.kill();
+        seeds.write(count)?;
+        let began = Instant::now();
+        platform.start_again();
+        while seeds.prepared(count) < count {
+            ensure!(began.elapsed() < PREPARED_WITHIN, "not all are prepared");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if count == all {
+            section.say(
+                &format!("{count} applications new to the machine, all unpacked"),
+                &[("within", began.elapsed().as_secs_f64(), "s")],
+            );
+        }
+        restarts(section, &mut platform, count).await?;
     }
-    section.say(
-        &format!("{count} applications new to the machine, all unpacked"),
-        &[("within", began.elapsed().as_secs_f64(), "s")],
-    );
-    restarts(section, &mut platform, count).await?;
 
     platform.kill();
-    let began = Instant::now();
     platform.start_again();
-    let before = tenants(&platform)?;
-    let all = Contestant {
-        name: "all".to_owned(),
-        address: platform.url().trim_start_matches("http://").parse()?,
-        pids: vec![platform.pid(), tenants_pid(&platform)?],
-        requests: (0..count)
-            // In an order that is not that of their names.
-            .map(|number| server::get(&seeds.host(number * 7919 % count), "/"))
-            .collect(),
-    };
-    let first = ask(&all, CONNECTIONS, Until::EachOnce).await?;
-    section.say(
-        &format!("{count} applications, from the start until each has answered"),
-        &[("within", began.elapsed().as_secs_f64(), "s")],
-    );
-    let after = tenants(&platform)?;
-    memory(section, "none of them loaded", &platform)?;
+    idle(section, &platform, all).await?;
+    let before = memories(&platform)?;
+    say_memory(section, "none loaded", &before);
+    let one_by_one = ask(&contestant(&platform, &seeds, all)?, 1, Until::EachOnce).await?;
+    let after = memories(&platform)?;
+    say_memory(section, &format!("all {all} loaded"), &after);
     #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-    let each = |all: f64| all * 1024.0 / count as f64;
+    let each = |of: fn(&Memory) -> f64| (of(&after.1) - of(&before.1)) * 1024.0 / all as f64;
     section.say(
-        &format!("memory of each of {count} loaded applications"),
+        &format!("memory of each of {all} loaded applications"),
         &[
-            ("resident", each(after.rss - before.rss), "KiB"),
-            ("proportional", each(after.pss - before.pss), "KiB"),
-            ("tenants' process", after.rss, "MiB resident"),
+            ("resident", each(|memory| memory.rss), "KiB"),
+            ("proportional", each(|memory| memory.pss), "KiB"),
         ],
     );
-    let mut rows = vec![("the first request of each", CONNECTIONS, first)];
+
+    platform.kill();
+    let began = Instant::now();
+    platform.start_again();
+    let asked = contestant(&platform, &seeds, all)?;
+    let at_once = ask(&asked, CONNECTIONS, Until::EachOnce).await?;
+    section.say(
+        &format!("{all} applications, from the start until each has answered"),
+        &[("within", began.elapsed().as_secs_f64(), "s")],
+    );
+
+    let mut rows = vec![
+        ("the first request of each since the start", 1, one_by_one),
+        (
+            "the first request of each since the start",
+            CONNECTIONS,
+            at_once,
+        ),
+    ];
     for connections in [1, CONNECTIONS] {
         let millis = u64::try_from(options.duration().as_millis()).unwrap_or(u64::MAX);
-        let round = ask(&all, connections, Until::Millis(millis)).await?;
+        let round = ask(&asked, connections, Until::Millis(millis)).await?;
         rows.push(("one after the other, again", connections, round));
     }
+    say_rounds(report, all, rows);
+    Ok(())
+}
+
+fn say_rounds(report: &mut Report, count: usize, rows: Vec<(&str, usize, Round)>) {
     let table = report.loads(&format!("Requests to {count} applications"), &[]);
     for (what, connections, round) in rows {
         let figures = Measured {
@@ -93,7 +97,19 @@ pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::R
         };
         table.add(what, connections, &figures, &[]);
     }
-    Ok(())
+}
+
+/// The first `count` applications, each asked in turn.
+fn contestant(platform: &Platform, seeds: &Seeds, count: usize) -> anyhow::Result<Contestant> {
+    Ok(Contestant {
+        name: "all".to_owned(),
+        address: platform.url().trim_start_matches("http://").parse()?,
+        pids: vec![platform.pid(), tenants_pid(platform)?],
+        requests: (0..count)
+            // In an order that is not that of their names.
+            .map(|number| server::get(&seeds.host(number * 7919 % count), "/"))
+            .collect(),
+    })
 }
 
 fn tenants_pid(platform: &Platform) -> anyhow::Result<u32> {
@@ -101,15 +117,35 @@ fn tenants_pid(platform: &Platform) -> anyhow::Result<u32> {
     pids.first().copied().context("there is a tenants' process")
 }
 
-fn tenants(platform: &Platform) -> anyhow::Result<crate::process::Memory> {
-    memory_of(tenants_pid(platform)?)
+/// Of the platform's process and the tenants'.
+fn memories(platform: &Platform) -> anyhow::Result<(Memory, Memory)> {
+    Ok((
+        memory_of(platform.pid())?,
+        memory_of(tenants_pid(platform)?)?,
+    ))
 }
 
-fn memory(section: &mut Section, what: &str, platform: &Platform) -> anyhow::Result<()> {
-    let platform = memory_of(platform.pid())?;
+fn say_memory(section: &mut Section, when: &str, (up, tenants): &(Memory, Memory)) {
+    for (name, memory) in [("up", up), ("tenants", tenants)] {
+        section.say(
+            &format!("`nokube {name}`, {when}"),
+            &[
+                ("resident", memory.rss, "MiB"),
+                ("proportional", memory.pss, "MiB"),
+            ],
+        );
+    }
+}
+
+/// What is computed for deployments that nobody asks: the tick looks at all of them.
+async fn idle(section: &mut Section, platform: &Platform, count: usize) -> anyhow::Result<()> {
+    let computed = || anyhow::Ok(cpu_of(platform.pid())? + cpu_of(tenants_pid(platform)?)?);
+    let (before, began) = (computed()?, Instant::now());
+    tokio::time::sleep(IDLE).await;
+    let share = (computed()? - before) / began.elapsed().as_secs_f64();
     section.say(
-        &format!("`nokube up`, {what}"),
-        &[("resident", platform.rss, "MiB")],
+        &format!("computing in the five seconds after a start, {count} applications"),
+        &[("of one core", share * 100.0, "%")],
     );
     Ok(())
 }
@@ -138,99 +174,4 @@ async fn restarts(
         ],
     );
     Ok(())
-}
-
-/// Desired state of many deployments, made from one.
-struct Seeds {
-    desired: PathBuf,
-    unpacked: PathBuf,
-    original: Value,
-    original_file: PathBuf,
-    original_host: String,
-}
-
-impl Seeds {
-    async fn deploy(platform: &Platform) -> anyhow::Result<Self> {
-        let api = platform
-            .api()
-            .register("bench", Some(platform.setup_code()))
-            .await;
-        let project = api.create_project("idle").await;
-        let site = Repository::of_files("site", &[("index.html", b"hello\n")]);
-        let build = api.build(project, "web", &site.file_url()).await;
-        let deployed = api
-            .deploy(&json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] }))
-            .await;
-        let id = deployed["deployment_id"].as_str().context("an id")?;
-        let url = deployed["access_url"].as_str().context("an address")?;
-        let data = platform.data_dir().join("data");
-        let desired = data.join("sidecar/apps");
-        let original_file = desired.join(format!("{id}.json"));
-        let original = nokube_tests::wait::until(
-            "the deployment to be settled",
-            Duration::from_secs(10),
-            || async {
-                let read = std::fs::read(&original_file).ok()?;
-                let app: Value = serde_json::from_slice(&read).ok()?;
-                (!app["settled"].is_null()).then_some(app)
-            },
-        )
-        .await;
-        Ok(Self {
-            desired,
-            unpacked: data.join("tenants/apps"),
-            original,
-            original_file,
-            original_host: url
-                .trim_start_matches("http://")
-                .trim_end_matches('/')
-                .to_owned(),
-        })
-    }
-
-    /// Makes `count` deployments wanted, in place of those before.
-    fn write(&self, count: usize) -> anyhow::Result<()> {
-        let _ = std::fs::remove_file(&self.original_file);
-        for number in 0..count {
-            let mut app = self.original.clone();
-            for spec in ["wanted", "settled"] {
-                app[spec]["deployment_id"] = Self::id(number).into();
-                app[spec]["service"] = Self::service(number).into();
-            }
-            let file = self.desired.join(format!("{}.json", Self::id(number)));
-            std::fs::write(file, serde_json::to_vec(&app)?)?;
-        }
-        Ok(())
-    }
-
-    /// How many are unpacked and compiled.
-    fn prepared(&self) -> anyhow::Result<usize> {
-        let is_prepared = |dir: &Path| {
-            std::fs::read_dir(dir).is_ok_and(|mut revisions| {
-                revisions.any(|revision| {
-                    revision.is_ok_and(|revision| revision.path().join("native").exists())
-                })
-            })
-        };
-        Ok(std::fs::read_dir(&self.unpacked)?
-            .flatten()
-            .filter(|entry| is_prepared(&entry.path()))
-            .count())
-    }
-
-    fn id(number: usize) -> String {
-        format!("01940000-0000-7000-8000-{number:012x}")
-    }
-
-    fn service(number: usize) -> String {
-        format!("idle-{number}")
-    }
-
-    fn host(&self, number: usize) -> String {
-        let rest = self
-            .original_host
-            .split_once('.')
-            .map_or("", |(_, rest)| rest);
-        format!("{}.{rest}", Self::service(number))
-    }
 }

@@ -17,6 +17,7 @@ mod login;
 mod platform;
 mod pocketbase;
 mod process;
+mod seeds;
 mod server;
 mod table;
 mod up;
