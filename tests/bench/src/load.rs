@@ -15,7 +15,7 @@ use crate::process::cpu_of;
 pub(crate) struct Contestant {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
-    /// Whose computing is counted.
+    /// Whose computing is counted; nobody's where it can't be told from that of others.
     pub(crate) pids: Vec<u32>,
     pub(crate) requests: Vec<String>,
 }
@@ -24,6 +24,7 @@ pub(crate) struct Contestant {
 #[derive(Clone)]
 pub(crate) struct Round {
     pub(crate) outcome: Outcome,
+    /// Not a number where it is not known.
     pub(crate) server_cpu_seconds: f64,
 }
 
@@ -52,6 +53,7 @@ impl Round {
 }
 
 /// What all rounds of one contestant say.
+#[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) rounds: Vec<Round>,
 }
@@ -73,7 +75,7 @@ impl Measured {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
@@ -134,5 +136,8 @@ pub(crate) async fn ask(
 }
 
 fn cpu_of_all(pids: &[u32]) -> anyhow::Result<f64> {
+    if pids.is_empty() {
+        return Ok(f64::NAN);
+    }
     pids.iter().map(|pid| cpu_of(*pid)).sum()
 }

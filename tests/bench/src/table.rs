@@ -28,6 +28,14 @@ enum Cell {
     Missing,
 }
 
+impl Cell {
+    fn of(figure: Option<f64>) -> Self {
+        figure
+            .filter(|figure| figure.is_finite())
+            .map_or(Self::Missing, Self::Number)
+    }
+}
+
 impl Report {
     /// Something to know about the figures.
     pub(crate) fn note(&mut self, text: &str) {
@@ -117,7 +125,7 @@ impl Section {
         measured: &Measured,
         more: &[Option<f64>],
     ) {
-        let median = |figure: fn(&Round) -> f64| Cell::Number(measured.median(figure));
+        let median = |figure: fn(&Round) -> f64| Cell::of(Some(measured.median(figure)));
         let mut cells = vec![
             Cell::Text(connections.to_string()),
             median(Round::rate),
@@ -128,10 +136,7 @@ impl Section {
             median(Round::server_micros),
             median(Round::generator_micros),
         ];
-        cells.extend(
-            more.iter()
-                .map(|figure| figure.map_or(Cell::Missing, Cell::Number)),
-        );
+        cells.extend(more.iter().copied().map(Cell::of));
         self.rows.push((what.to_owned(), cells));
     }
 
