@@ -102,30 +102,38 @@ async fn ask(load: &Load) -> anyhow::Result<Outcome> {
         client.await??;
     }
     let cpu_seconds = cpu_of(std::process::id())? - cpu;
-    let mut micros = shared.micros.take();
-    micros.sort_unstable();
-    let percentile = |percent: f64| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            clippy::cast_sign_loss,
-            reason = "an index into a list of at most some millions"
-        )]
-        let at = ((micros.len() as f64 * percent / 100.0).ceil() as usize).clamp(1, micros.len());
-        f64::from(micros[at - 1]) / 1000.0
-    };
-    if micros.is_empty() {
-        bail!("nothing was answered");
+    let seconds = warm_until.elapsed().as_secs_f64();
+    Outcome::of(shared.micros.take(), seconds, cpu_seconds)
+}
+
+impl Outcome {
+    /// Of answers that took so many microseconds each.
+    pub(crate) fn of(mut micros: Vec<u32>, seconds: f64, cpu_seconds: f64) -> anyhow::Result<Self> {
+        if micros.is_empty() {
+            bail!("nothing was answered");
+        }
+        micros.sort_unstable();
+        let percentile = |percent: f64| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                clippy::cast_sign_loss,
+                reason = "an index into a list of at most some millions"
+            )]
+            let at =
+                ((micros.len() as f64 * percent / 100.0).ceil() as usize).clamp(1, micros.len());
+            f64::from(micros[at - 1]) / 1000.0
+        };
+        Ok(Self {
+            requests: micros.len() as u64,
+            seconds,
+            p50_ms: percentile(50.0),
+            p99_ms: percentile(99.0),
+            p999_ms: percentile(99.9),
+            slowest_ms: percentile(100.0),
+            cpu_seconds,
+        })
     }
-    Ok(Outcome {
-        requests: micros.len() as u64,
-        seconds: warm_until.elapsed().as_secs_f64(),
-        p50_ms: percentile(50.0),
-        p99_ms: percentile(99.0),
-        p999_ms: percentile(99.9),
-        slowest_ms: percentile(100.0),
-        cpu_seconds,
-    })
 }
 
 async fn client(address: SocketAddr, shared: Rc<Shared>) -> anyhow::Result<()> {

@@ -1,19 +1,21 @@
-//! What a request costs that does something: a row read, a row inserted (acknowledged when it is on the disk), a call
-//! to another component.
+//! What a request costs that does something: an answer in chunks, a row read, a row inserted (acknowledged when it is on the
+//! disk), a call to another component; each beside an answer that does nothing, and inserts beside SQLite itself and the
+//! disk.
 
-use std::fs::File;
-use std::io::{Seek as _, Write as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Options;
-use crate::load::{Contestant, in_turn};
+use crate::disk;
+use crate::generator::Until;
+use crate::load::{Contestant, Measured, Round, ask};
 use crate::server::{self, Server};
 use crate::table::Report;
 
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
 const ROWS: usize = 1000;
 const REUSED: u32 = 128;
+const INSERT: &str = "SQLite, a row inserted";
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -52,66 +54,95 @@ pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::R
         setup.send().await?.error_for_status()?;
         servers.push((words, server));
     }
-    let host = server::host(0);
-    let reads: Vec<String> = (0..ROWS)
-        .map(|row| server::get(&host, &format!("/read?{}", row * 7919)))
-        .collect();
-    let asked = [
-        ("nothing but an answer", vec![server::get(&host, "/")]),
-        ("SQLite, a row read", reads),
-        (
-            "SQLite, a row inserted",
-            vec![server::get(&host, "/insert")],
-        ),
-        (
-            "a call to another component",
-            vec![server::get(&host, "/chain")],
-        ),
-    ];
-    let millis = u64::try_from(options.duration().as_millis()).unwrap_or(u64::MAX);
-    flushes(report, folder.path(), options.duration())?;
-    let table = report.loads("Interfaces", &[]);
-    for (what, requests) in &asked {
-        let contestants: Vec<Contestant> = servers
-            .iter()
-            .map(|(words, server)| Contestant {
+    let asked = asked();
+    // What all others are compared with comes first, in as many modes as there are servers.
+    let contestants: Vec<Contestant> = asked
+        .iter()
+        .flat_map(|(what, requests)| {
+            servers.iter().map(move |(words, server)| Contestant {
                 name: format!("{what}, {words}"),
                 address: server.address,
                 pids: vec![server.pid],
                 requests: requests.clone(),
             })
-            .collect();
-        for connections in CONNECTIONS {
-            let measured = in_turn(&contestants, connections, options.rounds, millis).await?;
-            for (contestant, figures) in contestants.iter().zip(&measured) {
-                table.add(&contestant.name, connections, figures, &[]);
-            }
+        })
+        .collect();
+    let columns = ["÷ plain answer", "÷ SQLite itself", "÷ flushes"];
+    let table = report.loads("Interfaces", &columns);
+    for connections in CONNECTIONS {
+        let rounds = Rounds::measure(&contestants, connections, options, folder.path()).await?;
+        for (at, figures) in rounds.of.iter().enumerate() {
+            let name = &contestants[at].name;
+            let plain = (at >= servers.len()).then(|| &rounds.of[at % servers.len()]);
+            let inserts = name.starts_with(INSERT);
+            let against =
+                |peer: Option<&Measured>| peer.map(|peer| figures.ratio(peer, Round::rate));
+            table.add(
+                name,
+                connections,
+                figures,
+                &[
+                    against(plain),
+                    against(inserts.then_some(&rounds.sqlite)),
+                    against(inserts.then_some(&rounds.flushes)),
+                ],
+            );
+        }
+        for (name, figures) in [
+            ("SQLite itself, a row inserted and flushed", &rounds.sqlite),
+            ("the disk, 4 KiB written and flushed", &rounds.flushes),
+        ] {
+            table.add(name, 1, figures, &[]);
         }
     }
     Ok(())
 }
 
-/// How fast the disk is that the databases are on: what flushes each commit by itself makes no more commits than that.
-fn flushes(report: &mut Report, folder: &Path, duration: Duration) -> anyhow::Result<()> {
-    let mut file = File::create(folder.join("flushed"))?;
-    let page = [7; 4 << 10];
-    file.write_all(&page)?;
-    file.sync_all()?;
-    let (began, mut millis) = (Instant::now(), Vec::new());
-    while began.elapsed() < duration {
-        file.rewind()?;
-        file.write_all(&page)?;
-        let flush = Instant::now();
-        file.sync_data()?;
-        millis.push(flush.elapsed().as_secs_f64() * 1000.0);
+/// What is asked, by its name.
+fn asked() -> [(&'static str, Vec<String>); 5] {
+    let get = |path: &str| server::get(&server::host(0), path);
+    let reads = (0..ROWS).map(|row| get(&format!("/read?{}", row * 7919)));
+    [
+        ("nothing but an answer", vec![get("/")]),
+        ("the same in chunks", vec![get("/chunks")]),
+        ("SQLite, a row read", reads.collect()),
+        (INSERT, vec![get("/insert")]),
+        ("a call to another component", vec![get("/chain")]),
+    ]
+}
+
+/// All that is compared, measured in the same rounds.
+struct Rounds {
+    /// In the order of the contestants.
+    of: Vec<Measured>,
+    /// One connection that flushes each commit by itself, as Spin's does, in this process.
+    sqlite: Measured,
+    flushes: Measured,
+}
+
+impl Rounds {
+    async fn measure(
+        contestants: &[Contestant],
+        connections: usize,
+        options: &Options,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let millis = u64::try_from(options.duration().as_millis()).unwrap_or(u64::MAX);
+        // One after the other, and on nothing but the disk: less time says as much.
+        let alone: Duration = options.duration() / 3;
+        let mut measured = Self {
+            of: contestants.iter().map(|_| Measured::default()).collect(),
+            sqlite: Measured::default(),
+            flushes: Measured::default(),
+        };
+        for _ in 0..options.rounds.max(1) {
+            for (contestant, measured) in contestants.iter().zip(&mut measured.of) {
+                let round = ask(contestant, connections, Until::Millis(millis)).await?;
+                measured.rounds.push(round);
+            }
+            measured.sqlite.rounds.push(disk::inserts(folder, alone)?);
+            measured.flushes.rounds.push(disk::flushes(folder, alone)?);
+        }
+        Ok(measured)
     }
-    #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-    let rate = millis.len() as f64 / began.elapsed().as_secs_f64();
-    millis.sort_by(f64::total_cmp);
-    let median = millis.get(millis.len() / 2).copied().unwrap_or(f64::NAN);
-    report.figures("The disk").say(
-        "4 KiB written and flushed, one after another",
-        &[("rate", rate, "per second"), ("p50", median, "ms")],
-    );
-    Ok(())
 }
