@@ -1,4 +1,5 @@
-//! The first request of an application: its module is mapped, and no instance of it was ever made.
+//! The first request of an application that is loaded: its module is mapped, and no instance of it was ever made. (What a
+//! request costs that finds its application not loaded is in `idle`, and a fresh instance for each request in `hello`.)
 
 use crate::generator::Until;
 use crate::hello::MANIFEST;
@@ -20,7 +21,7 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
         // Every application is asked once, so each figure needs a server of its own.
         let server = server::apps(MANIFEST, folder.path(), APPS, 1).await?;
         let contestant = Contestant {
-            name: format!("cold start, each of {APPS} applications once"),
+            name: format!("first request of an application, {APPS} of them"),
             address: server.address,
             pids: vec![server.pid],
             requests: (0..APPS)

@@ -1,5 +1,5 @@
-//! The engine alone, answering a greeting: a fresh instance per request and reused ones, beside `wasmtime serve` in the
-//! same modes and beside the same HTTP server answering natively.
+//! The engine alone, answering a greeting: a fresh instance per request, reused ones, and ones that serve several requests
+//! at once; beside `wasmtime serve` in the same modes and beside hyper answering natively.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use crate::table::Report;
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
 /// `wasmtime serve`'s own count for WASI 0.3.
 const REUSED: u32 = 128;
+/// Requests that an instance of WASI 0.3 serves at once.
+const SHARED: u32 = 16;
 
 pub(crate) const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -23,6 +25,29 @@ component = "hello"
 source = "hello.cwasm"
 "#;
 
+/// How instances are used.
+struct Use {
+    words: &'static str,
+    reuse: u32,
+    concurrent: u32,
+}
+
+const FRESH: Use = Use {
+    words: "fresh",
+    reuse: 1,
+    concurrent: 1,
+};
+const IN_TURN: Use = Use {
+    words: "reused",
+    reuse: REUSED,
+    concurrent: 1,
+};
+const AT_ONCE: Use = Use {
+    words: "shared",
+    reuse: REUSED,
+    concurrent: SHARED,
+};
+
 /// One row: what, and where the row is that it is compared with.
 struct Mode {
     contestant: Contestant,
@@ -33,24 +58,25 @@ struct Mode {
 /// Measures it.
 pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let guests = [
-        ("0.2", nokube_tests::guests::example("hello-wasi")),
-        ("0.3", nokube_tests::guests::world("wasi03_hello")),
+    let guests: [(_, _, &[Use]); 2] = [
+        (
+            "0.2",
+            nokube_tests::guests::example("hello-wasi"),
+            &[FRESH, IN_TURN],
+        ),
+        (
+            "0.3",
+            nokube_tests::guests::world("wasi03_hello"),
+            &[FRESH, IN_TURN, AT_ONCE],
+        ),
     ];
-    let mut modes = vec![mode("native", server::native().await?, None)];
-    for &(version, ref wasm) in &guests {
+    let mut modes = vec![mode("hyper, native", server::native().await?, None)];
+    for (version, wasm, uses) in &guests {
         let modules = folder.path().join(version);
         std::fs::create_dir(&modules)?;
         server::compile(wasm, &modules, "hello")?;
-        for (words, reuse) in [("fresh", 1), ("reused", REUSED)] {
-            add(
-                &mut modes,
-                options,
-                (version, wasm),
-                &modules,
-                (words, reuse),
-            )
-            .await?;
+        for usage in *uses {
+            add(&mut modes, options, (version, wasm), &modules, usage).await?;
         }
     }
     if options.wasmtime.is_none() {
@@ -87,11 +113,16 @@ async fn add(
     options: &Options,
     (version, wasm): (&str, &PathBuf),
     modules: &Path,
-    (words, reuse): (&str, u32),
+    usage: &Use,
 ) -> anyhow::Result<()> {
+    let Use {
+        words,
+        reuse,
+        concurrent,
+    } = *usage;
     let mut peer = None;
     if let Some(program) = &options.wasmtime {
-        let server = server::wasmtime(program, wasm, reuse).await?;
+        let server = server::wasmtime(program, wasm, reuse, concurrent).await?;
         peer = Some(modes.len());
         modes.push(mode(
             &format!("wasmtime serve, WASI {version}, {words}"),
@@ -99,7 +130,13 @@ async fn add(
             None,
         ));
     }
-    let server = server::apps(MANIFEST, modules, 1, reuse).await?;
+    let mut manifest = MANIFEST.to_owned();
+    if concurrent > 1 {
+        manifest.push_str(&format!(
+            "[component.hello.tool.nokube]\nreuse = {{ requests = {reuse}, concurrent = {concurrent} }}\n"
+        ));
+    }
+    let server = server::apps(&manifest, modules, 1, reuse).await?;
     modes.push(mode(
         &format!("engine, WASI {version}, {words}"),
         server,

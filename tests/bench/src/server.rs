@@ -1,16 +1,21 @@
-//! The servers that are measured, in processes of their own: the engine with some application, or a native answer.
+//! The servers that are measured, in processes of their own: the engine with some application, or nothing but hyper.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use http_body_util::BodyExt as _;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use nokube_engine::config::{AppConfig, ComponentFiles};
 use nokube_engine::server::{self, ServerOptions};
-use nokube_engine::{Body, Client, Engine, EngineOptions, Limits, Registry, Reuse, ShareLimits};
+use nokube_engine::{Engine, EngineOptions, Limits, Registry, Reuse, ShareLimits};
 use nokube_spinapp::locked::ContentRef;
 use nokube_spinapp::manifest::{ComponentContent, Manifest};
 use serde::{Deserialize, Serialize};
@@ -23,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 /// What is served.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum What {
-    /// Ten bytes from the same HTTP server without an engine.
+    /// A few bytes from hyper, which ours is made of, with nothing around it.
     Native,
     /// Applications in the engine.
     Apps(Apps),
@@ -105,11 +110,13 @@ async fn start(what: &What, folder: Option<TempDir>) -> anyhow::Result<Server> {
     })
 }
 
-/// Starts `wasmtime serve` with the engine's own pool, as far as it has options for that.
+/// Starts `wasmtime serve` with the engine's own pool, as far as it has options for that, `reuse` requests per instance
+/// and `concurrent` of them at once.
 pub(crate) async fn wasmtime(
     program: &Path,
     component: &Path,
     reuse: u32,
+    concurrent: u32,
 ) -> anyhow::Result<Server> {
     let engine = engine_options()?;
     let count = engine.max_instances;
@@ -145,8 +152,9 @@ pub(crate) async fn wasmtime(
     let mut child = Command::new(program)
         .args(["serve", "--addr", "127.0.0.1:0", "-S", "cli", "-O", &pool])
         .arg(format!("--max-instance-reuse-count={reuse}"))
-        // As the engine does with an application that does not ask for more.
-        .arg("--max-instance-concurrent-reuse-count=1")
+        .arg(format!(
+            "--max-instance-concurrent-reuse-count={concurrent}"
+        ))
         .arg(component)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -196,15 +204,10 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
 async fn serve(what: What) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let (options, shutdown) = (ServerOptions::default(), CancellationToken::new());
     match what {
         What::Native => {
-            let native = |_: http::Request<Body>, _: Client| async {
-                let body = http_body_util::Full::from("hello\n").map_err(|never| match never {});
-                http::Response::new(body.boxed_unsync())
-            };
             println!("{address}");
-            server::serve(listener, Arc::new(native), options, shutdown).await;
+            serve_natively(listener).await?;
         }
         What::Apps(apps) => {
             let engine = Engine::new(apps.engine.clone())?;
@@ -213,10 +216,27 @@ async fn serve(what: What) -> anyhow::Result<()> {
                 registry.put(engine.load(config(&apps, number)?).await?);
             }
             println!("{address}");
+            let (options, shutdown) = (ServerOptions::default(), CancellationToken::new());
             server::serve(listener, Arc::new(registry), options, shutdown).await;
         }
     }
     Ok(())
+}
+
+async fn serve_natively(listener: TcpListener) -> anyhow::Result<()> {
+    let service = service_fn(|_: http::Request<Incoming>| async {
+        let body = Full::new(Bytes::from_static(b"hello\n"));
+        Ok::<_, Infallible>(http::Response::new(body))
+    });
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+        tokio::spawn(async move {
+            // The generator goes when it has measured.
+            let _ = connection.await;
+        });
+    }
 }
 
 fn config(apps: &Apps, number: usize) -> anyhow::Result<AppConfig> {
@@ -254,6 +274,7 @@ fn config(apps: &Apps, number: usize) -> anyhow::Result<AppConfig> {
         sqlite,
         key_value: BTreeMap::new(),
         limits: Limits {
+            // Twice as many as ask: it is the engine that is measured, not the queue before it.
             concurrency: 128,
             ..Limits::default()
         },
