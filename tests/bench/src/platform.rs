@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use nokube_tests::api::Api;
 use nokube_tests::platform::Platform;
 use nokube_tests::repository::Repository;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Options;
-use crate::load::{Contestant, in_turn};
+use crate::load::{Contestant, in_turn, median};
 use crate::process::memory_of;
 use crate::server;
 use crate::table::Report;
@@ -17,6 +17,11 @@ use crate::table::Report;
 const PROJECTS: usize = 50;
 /// What a request leaves behind for a moment is gone by then.
 const IDLE: Duration = Duration::from_secs(5);
+const RELEASES: usize = 5;
+/// Between two looks at whether something has ended: little beside what is measured.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// No release takes longer.
+const RELEASED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Measures it.
 pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::Result<()> {
@@ -25,15 +30,17 @@ pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::R
         .api()
         .register("bench", Some(platform.setup_code()))
         .await;
+    let login = json!({ "username": "bench", "password": "correct horse bench" });
+    api.post("/auth/login", &login).await.expect(200);
     memory(report, &platform).await?;
-    let host = release(report, &api).await?;
+    let host = releases(report, &api).await?;
     calls(report, options, &platform, &api, &host).await
 }
 
 /// Memory of each process when nothing is going on any more.
 async fn memory(report: &mut Report, platform: &Platform) -> anyhow::Result<()> {
     tokio::time::sleep(IDLE).await;
-    let section = report.figures("Memory, five seconds after a registration");
+    let section = report.figures("Memory, five seconds after a registration and a login");
     let mut all = vec![("up", platform.pid())];
     for name in ["tenants", "runner"] {
         all.extend(platform.children(name).into_iter().map(|pid| (name, pid)));
@@ -118,32 +125,90 @@ async fn calls(
     Ok(())
 }
 
-/// From a push to an answering address. Gives the site's host.
-async fn release(report: &mut Report, api: &Api) -> anyhow::Result<String> {
+/// From a push to an answering address, several times. Gives the last site's host.
+async fn releases(report: &mut Report, api: &Api) -> anyhow::Result<String> {
     let project = api.create_project("release").await;
-    let site = Repository::of_folder(
-        "site",
-        &nokube_tests::platform::repository_root().join("examples/static-site"),
-    );
-    let began = Instant::now();
-    let build = api.build(project, "web", &site.file_url()).await;
-    let built = began.elapsed();
-    let request =
-        json!({ "project_id": project, "service_name": "web", "build_id": build["build_id"] });
-    let deployed = api.deploy(&request).await;
-    let url = deployed["access_url"].as_str().context("an address")?;
-    let first = Instant::now();
-    assert_eq!(api.visit(url, "/").await?.status, 200);
-    let first = first.elapsed();
-    let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
-    report.figures("A release").say(
-        "static site, from `POST /builds` to an answering address",
+    let mut releases = Vec::new();
+    for number in 0..RELEASES {
+        let site = Repository::of_folder(
+            "site",
+            &nokube_tests::platform::repository_root().join("examples/static-site"),
+        );
+        // None is like the one before.
+        site.write("number.txt", number.to_string().as_bytes());
+        let _ = site.commit("number");
+        releases.push(release(api, project, &format!("web-{number}"), &site).await?);
+    }
+    let figure = |of: fn(&Release) -> Duration| -> Vec<f64> {
+        let figures = releases.iter().map(of);
+        figures.map(|took| took.as_secs_f64() * 1000.0).collect()
+    };
+    let whole = figure(|release| release.whole);
+    let slowest = whole.iter().copied().fold(0.0, f64::max);
+    report.figures("Releases").say(
+        &format!("static site, from `POST /builds` to an answering address, median of {RELEASES}"),
         &[
-            ("build", millis(built), "ms"),
-            ("whole", millis(began.elapsed()), "ms"),
-            ("first request", millis(first), "ms"),
+            ("build", median(figure(|release| release.build)), "ms"),
+            ("whole", median(whole), "ms"),
+            ("slowest", slowest, "ms"),
+            (
+                "first request",
+                median(figure(|release| release.first)),
+                "ms",
+            ),
         ],
     );
-    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    let last = releases.pop().context("there was a release")?;
+    let host = last.url.trim_start_matches("http://").trim_end_matches('/');
     Ok(host.to_owned())
+}
+
+/// One release, and how long its parts took.
+struct Release {
+    build: Duration,
+    first: Duration,
+    whole: Duration,
+    url: String,
+}
+
+async fn release(
+    api: &Api,
+    project: i64,
+    service: &str,
+    site: &Repository,
+) -> anyhow::Result<Release> {
+    let began = Instant::now();
+    let build_id = api.start_build(project, service, &site.file_url()).await;
+    let path = format!("/builds/{build_id}");
+    let built = ended(api, &path, &["success", "failed", "cancelled"]).await?;
+    ensure!(built["status"] == "success", "{built}");
+    let build = began.elapsed();
+    let request = json!({ "project_id": project, "service_name": service, "build_id": build_id });
+    let accepted = api.post("/deploy", &request).await.expect(202);
+    let id = accepted["deployment_id"].as_str().context("an id")?;
+    let path = format!("/deployments/{id}");
+    let deployed = ended(api, &path, &["running", "failed"]).await?;
+    let url = deployed["access_url"].as_str().context("an address")?;
+    let asked = Instant::now();
+    let answer = api.visit(url, "/").await?;
+    ensure!(answer.status == 200, "{}", answer.text);
+    Ok(Release {
+        build,
+        first: asked.elapsed(),
+        whole: began.elapsed(),
+        url: url.to_owned(),
+    })
+}
+
+/// What is at `path`, once its status is one of these.
+async fn ended(api: &Api, path: &str, ends: &[&str]) -> anyhow::Result<Value> {
+    let began = Instant::now();
+    while began.elapsed() < RELEASED_WITHIN {
+        let found = api.get(path).await.expect(200);
+        if ends.iter().any(|end| found["status"] == *end) {
+            return Ok(found);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    anyhow::bail!("{path} did not end")
 }
