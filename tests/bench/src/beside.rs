@@ -24,8 +24,9 @@ use crate::table::{Report, Section};
 const EACH: usize = 6;
 /// Past the 30 s after which a request is ended: each of the first ones has been, and others have begun.
 const WHOLE_MS: u64 = 40_000;
-/// What is left to loops: all cores but one, and this machine has two at least. Half of a core would not be looping.
-const LOOPING: f64 = 0.5;
+/// Loops get all cores but one, what others are asked for meanwhile included. Less than this of a core would mean that they
+/// did not go on.
+const LOOPING: f64 = 0.3;
 
 /// Measures it.
 pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::Result<()> {

@@ -92,7 +92,7 @@ pub(crate) async fn measure(report: &mut Report, options: &Options) -> anyhow::R
             ("SQLite itself, a row inserted and flushed", &rounds.sqlite),
             ("the disk, 4 KiB written and flushed", &rounds.flushes),
         ] {
-            table.add(name, 1, figures, &[]);
+            table.add(name, 1, figures, &[None; 3]);
         }
     }
     Ok(())
