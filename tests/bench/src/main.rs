@@ -49,7 +49,7 @@ struct Arguments {
 #[derive(clap::Args)]
 struct Options {
     /// Seconds per load figure and round.
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 1.25)]
     seconds: f64,
     /// Rounds: the contestants take turns in each, and the median is told.
     #[arg(long, default_value_t = 3)]
