@@ -13,7 +13,7 @@ use wasmtime_wasi_http::handler::InstantiationError;
 use crate::answer::{Answer, CancelOnDrop};
 use crate::body;
 use crate::component::{Component, ComponentShared};
-use crate::failure::Failure;
+use crate::failure::{Crowd, Failure};
 use crate::gate::Flights;
 use crate::host::outbound_http::ChainDepth;
 use crate::instance::{NoSlot, SlowStart};
@@ -264,7 +264,7 @@ impl App {
             body
         };
         let request = Request::from_parts(parts, body);
-        let permit = component.gate.enter().await.ok_or(Failure::Busy)?;
+        let permit = component.gate.enter().await.map_err(Failure::Busy)?;
         if let Err(errors) = shared.open().await {
             let reasons: Vec<_> = errors.iter().map(ToString::to_string).collect();
             return Err(Failure::Start(reasons.join("; ")));
@@ -309,7 +309,7 @@ async fn reason(
                 .downcast_ref::<wasmtime::PoolConcurrencyLimitError>()
                 .is_some();
         return if no_place {
-            Failure::Busy
+            Failure::Busy(Crowd::Instances)
         } else if error.downcast_ref::<SlowStart>().is_some() {
             Failure::Wall {
                 limit_ms: component.limits.wall_ms,

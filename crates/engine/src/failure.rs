@@ -43,8 +43,8 @@ pub enum Failure {
     },
     /// The client stopped sending in the middle of a body, or sent too slowly.
     BodyTooSlow,
-    /// Too many requests wait already, or this one waited too long.
-    Busy,
+    /// There was no place for it.
+    Busy(Crowd),
     /// No route of the application matches.
     NoRoute,
     /// The request cannot be understood.
@@ -53,6 +53,17 @@ pub enum Failure {
     Start(String),
     /// The client went away before the answer.
     ClientGone,
+}
+
+/// Where there was no place for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crowd {
+    /// In the queue of its component.
+    Queue,
+    /// At its component, for as long as it may wait.
+    Component,
+    /// For another instance of its application, or of the engine, in places or in memory.
+    Instances,
 }
 
 impl Failure {
@@ -65,7 +76,7 @@ impl Failure {
             Self::Cpu { .. } | Self::Wall { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy | Self::ClientGone => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::ClientGone => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
         }
@@ -83,7 +94,7 @@ impl Failure {
             }
             Self::BodyTooLarge { .. } => ("body-too-large", "The request body is too large"),
             Self::BodyTooSlow => ("body-too-slow", "The request body did not come in time"),
-            Self::Busy | Self::ClientGone => ("busy", "Too many requests at once"),
+            Self::Busy(_) | Self::ClientGone => ("busy", "Too many requests at once"),
             Self::NoRoute => ("not-found", "Nothing is here"),
             Self::BadRequest(_) => ("bad-request", "The request cannot be understood"),
         }
@@ -136,9 +147,13 @@ impl Failure {
             Self::BodyTooSlow => {
                 "It came too slowly, or not at all for ten seconds. Send it again.".into()
             }
-            Self::Busy | Self::ClientGone => {
+            Self::Busy(Crowd::Queue) => {
                 "More of them wait than may. Try again after the time in Retry-After.".into()
             }
+            Self::Busy(Crowd::Component | Crowd::Instances) => {
+                "It waited for as long as it may. Try again after the time in Retry-After.".into()
+            }
+            Self::ClientGone => "Its client went away.".into(),
             Self::NoRoute => "No function is served at this address.".into(),
             Self::BadRequest(detail) => (*detail).into(),
         }
@@ -156,7 +171,7 @@ impl Failure {
             request_id,
         };
         let mut response = problem.response();
-        if *self == Self::Busy {
+        if matches!(self, Self::Busy(_)) {
             let retry = HeaderValue::from_static("1");
             response.headers_mut().insert(header::RETRY_AFTER, retry);
         }
@@ -195,7 +210,11 @@ impl fmt::Display for Failure {
                 write!(f, "request body larger than {limit_bytes} bytes")
             }
             Self::BodyTooSlow => f.write_str("the request body did not come in time"),
-            Self::Busy => f.write_str("too many requests at once"),
+            Self::Busy(Crowd::Queue) => f.write_str("too many requests wait for their turn"),
+            Self::Busy(Crowd::Component) => f.write_str("it waited too long for its turn"),
+            Self::Busy(Crowd::Instances) => {
+                f.write_str("no place for another instance became free in time")
+            }
             Self::NoRoute => f.write_str("no route matches"),
             Self::BadRequest(detail) => f.write_str(detail),
             Self::Start(reason) => write!(f, "could not be started: {reason}"),
@@ -265,7 +284,7 @@ mod tests {
         assert_eq!(response.status(), 500);
         assert!(!format!("{:?}", response.headers()).contains("secret"));
         assert!(!failure.detail().contains("secret"));
-        let busy = Failure::Busy.response("/pay", "id");
+        let busy = Failure::Busy(Crowd::Queue).response("/pay", "id");
         assert!(busy.headers().contains_key(header::RETRY_AFTER));
     }
 
@@ -285,7 +304,7 @@ mod tests {
             Failure::NoAnswer(text()),
             Failure::BodyTooLarge { limit_bytes: 1 },
             Failure::BodyTooSlow,
-            Failure::Busy,
+            Failure::Busy(Crowd::Component),
             Failure::NoRoute,
             Failure::BadRequest(""),
             Failure::Start(text()),

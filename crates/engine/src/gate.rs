@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
+use crate::failure::Crowd;
 
 /// Counts requests of an application; drained when it is zero.
 #[derive(Default)]
@@ -69,14 +70,17 @@ impl Gate {
         }
     }
 
-    /// A place, at once or after waiting in turn; `None` when too many wait already or it took too long.
-    pub(crate) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+    /// A place, at once or after waiting in turn, unless too many wait already or it takes too long.
+    pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit, Crowd> {
         if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
-            return Some(permit);
+            return Ok(permit);
         }
-        let _waiting = Waiting::join(&self.waiting, self.queue)?;
+        let _waiting = Waiting::join(&self.waiting, self.queue).ok_or(Crowd::Queue)?;
         let turn = Arc::clone(&self.places).acquire_owned();
-        tokio::time::timeout(self.patience, turn).await.ok()?.ok()
+        match tokio::time::timeout(self.patience, turn).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Crowd::Component),
+        }
     }
 }
 
@@ -110,9 +114,9 @@ mod tests {
         let gate = Gate::new(&limits);
         let held = gate.enter().await.expect("the first gets in");
         let (second, third) = tokio::join!(gate.enter(), gate.enter());
-        assert!(second.is_none(), "waited too long");
-        assert!(third.is_none(), "found the queue full");
+        assert_eq!(second.err(), Some(Crowd::Component));
+        assert_eq!(third.err(), Some(Crowd::Queue));
         drop(held);
-        assert!(gate.enter().await.is_some());
+        assert!(gate.enter().await.is_ok());
     }
 }

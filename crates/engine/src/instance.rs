@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use wasmtime::component::{GuestTaskId, Linker, ResourceTable, ResourceTableError};
@@ -42,10 +43,10 @@ pub(crate) struct InstanceState {
     variables: VariablesState,
     bounds: Bounds,
     meter: Meter,
-    _slot: Slot,
 }
 
-/// A place among the application's instances and one among the engine's.
+/// Places among the application's instances and among the engine's. They are free again only when the store is gone: a
+/// store drops its data first and then what it has of the pool.
 struct Slot {
     _of_app: OwnedSemaphorePermit,
     _of_engine: OwnedSemaphorePermit,
@@ -121,6 +122,7 @@ impl HandlerState for Starter {
         let Some(pre) = component.pre.get() else {
             wasmtime::bail!("the component {} has not been opened", component.id);
         };
+        // Declared before the store, so that it is dropped after it.
         let slot = match tokio::time::timeout(SLOT_PATIENCE, component.slot(pre.slots)).await {
             Ok(Some(slot)) => slot,
             _ => return Err(wasmtime::Error::new(NoSlot)),
@@ -137,7 +139,7 @@ impl HandlerState for Starter {
             GuestPipe::new(log, id, stream, Arc::clone(&running))
         };
         let pipes = [pipe(Stream::Stdout), pipe(Stream::Stderr)];
-        let state = component.instance_state(&pipes, at_once, slot)?;
+        let state = component.instance_state(&pipes, at_once)?;
         let turn = Arc::clone(&state.meter.turn);
         let memory = state.bounds.memory_seen();
         let mut store = Store::new(component.engine.wasmtime(), state);
@@ -165,6 +167,7 @@ impl HandlerState for Starter {
             memory,
             returns_at_the_end,
             at_once,
+            _slot: slot,
         });
         Ok(Instance {
             store,
@@ -173,6 +176,7 @@ impl HandlerState for Starter {
             expiration: Expiration {
                 shift: Arc::clone(&shift),
                 closed: Box::pin(component.closed.clone().cancelled_owned()),
+                wanted: None,
                 sleep: Box::pin(tokio::time::sleep(limit)),
             },
             state: Work(shift),
@@ -200,8 +204,7 @@ impl ComponentShared {
     /// Waits among the application's own requests first: of those that wait for the engine's places, each application
     /// has as many as its share.
     async fn slot(&self, slots: u32) -> Option<Slot> {
-        let own = Arc::clone(&self.share.instances);
-        let of_app = own.acquire_many_owned(slots).await.ok()?;
+        let of_app = self.share.places(slots).await?;
         let all = Arc::clone(self.engine.instances());
         let of_engine = all.acquire_many_owned(slots).await.ok()?;
         Some(Slot {
@@ -214,7 +217,6 @@ impl ComponentShared {
         &self,
         [stdout, stderr]: &[GuestPipe; 2],
         at_once: usize,
-        slot: Slot,
     ) -> wasmtime::Result<InstanceState> {
         let limits = &self.limits.host;
         let mut wasi = WasiCtxBuilder::new();
@@ -243,7 +245,6 @@ impl ComponentShared {
             variables: VariablesState::new(Arc::clone(&self.variables)),
             bounds: Bounds::new(self.limits.memory_bytes, Arc::clone(&self.share.memory)),
             meter: Meter::new(burst, budget, at_once, Arc::clone(self.engine.heavy())),
-            _slot: slot,
         })
     }
 }
@@ -260,6 +261,8 @@ struct Shift {
     /// A guest of WASI 0.2 does nothing any more when its function has returned. One of 0.3 may send a body then.
     returns_at_the_end: bool,
     at_once: usize,
+    /// The dispatcher lets go of this when the store is gone.
+    _slot: Slot,
 }
 
 impl Shift {
@@ -306,14 +309,16 @@ impl Shift {
     }
 }
 
-/// When an instance must go: a request is out of time, all are unwanted, it has been idle for long, or its application
-/// has been replaced.
+/// When an instance must go: a request is out of time, all are unwanted, it has been idle for long or while others wait for
+/// its place, or its application has been replaced.
 ///
 /// The dispatcher polls it outside the guest's own event loop, so it holds for a guest that never gives control
 /// back to that loop (wasmtime issues 11869 and 11870).
 pub(crate) struct Expiration {
     shift: Arc<Shift>,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// While it idles.
+    wanted: Option<Pin<Box<OwnedNotified>>>,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -334,6 +339,8 @@ impl WorkerExpiration for Expiration {
         turn.over();
         let deadline = match status {
             WorkerStatus::Requests | WorkerStatus::PostReturn => {
+                // When it has just been asked to go another one is asked instead.
+                this.wanted = None;
                 running.register(cx.waker());
                 // Others go on when one client leaves; its request then lasts as long as it may.
                 if running.is_abandoned() {
@@ -348,7 +355,11 @@ impl WorkerExpiration for Expiration {
                     // The dispatcher asked whether another request may come before it knew of the rest.
                     cx.waker().wake_by_ref();
                 }
-                if this.closed.as_mut().poll(cx).is_ready() {
+                let share = &component.share;
+                let wanted = (this.wanted)
+                    .get_or_insert_with(|| Box::pin(Arc::clone(&share.wanted).notified_owned()));
+                let must_go = wanted.as_mut().poll(cx).is_ready();
+                if must_go || this.closed.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
                 start.checked_add(this.shift.idle())

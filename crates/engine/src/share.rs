@@ -4,9 +4,11 @@
 //! putting a new one in place again and again gains nothing.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{AppConfig, ShareLimits};
 use crate::engine::Engine;
@@ -14,13 +16,17 @@ use crate::host::outbound_http;
 use crate::host::sqlite::{Allowance, Heap};
 use crate::pot::Pot;
 
+/// More than an idle instance takes to go.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
 /// One application's share of its engine.
 #[derive(Debug)]
 pub(crate) struct Share {
     limits: ShareLimits,
     most_instances: u32,
-    /// Its instances.
-    pub(crate) instances: Arc<Semaphore>,
+    instances: Arc<Semaphore>,
+    /// Told once for each instance that idles and should rather make room for another.
+    pub(crate) wanted: Arc<Notify>,
     /// Linear memory of its instances.
     pub(crate) memory: Arc<Pot>,
     /// For statements on its databases and key-value stores.
@@ -60,6 +66,7 @@ impl Share {
             limits: config.share.clone(),
             most_instances,
             instances: Arc::new(Semaphore::new(most_instances as usize)),
+            wanted: Arc::default(),
             memory: Arc::new(Pot::new(memory, Some(Arc::clone(engine.memory())))),
             databases: Allowance {
                 threads: threads
@@ -86,6 +93,22 @@ impl Share {
     /// How many instances it may have.
     pub(crate) fn most_instances(&self) -> u32 {
         self.most_instances
+    }
+
+    /// Places for an instance. Those that idle, of other components mostly, are kept for speed alone: while it waits one
+    /// after the other is asked to go.
+    pub(crate) async fn places(&self, count: u32) -> Option<OwnedSemaphorePermit> {
+        let own = || Arc::clone(&self.instances);
+        if let Ok(places) = own().try_acquire_many_owned(count) {
+            return Some(places);
+        }
+        let mut places = pin!(own().acquire_many_owned(count));
+        loop {
+            self.wanted.notify_one();
+            if let Ok(places) = tokio::time::timeout(ASK_AGAIN, places.as_mut()).await {
+                return places.ok();
+            }
+        }
     }
 }
 

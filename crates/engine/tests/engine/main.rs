@@ -4,6 +4,7 @@
 
 mod chaining;
 mod connections;
+mod crowds;
 mod guests;
 mod hoarding;
 mod interfaces;
