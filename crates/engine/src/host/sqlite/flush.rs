@@ -127,6 +127,12 @@ impl Flusher {
         flushed
     }
 
+    /// Commits that wait for the next flush.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().next.as_ref().map_or(0, Batch::receiver_count)
+    }
+
     fn run(self: &Arc<Self>, batch: Batch, threads: &Share) {
         let outcome = (self.flush)();
         let next = {

@@ -1,8 +1,9 @@
 //! What is acknowledged is on the disk.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use super::super::flush::{Flusher, Unflushed};
 use super::*;
@@ -113,6 +114,44 @@ async fn a_file_that_the_disk_refused_stays_so_when_its_application_is_loaded_an
     }
     drop(flusher);
     assert_eq!(asked.load(Ordering::Relaxed), 1, "it is not tried again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_wait_while_the_disk_is_busy_share_one_flush() {
+    let disk = Arc::new(Disk::default());
+    let busy = Arc::new((Mutex::new(false), Condvar::new()));
+    let (to, held) = (Arc::clone(&disk), Arc::clone(&busy));
+    let fixture = flushed_by(move |path| {
+        to.flush(path);
+        let (is_busy, changed) = &*held;
+        drop(changed.wait_while(is_busy.lock().unwrap(), |is_busy| *is_busy));
+        Ok(())
+    });
+    run(&fixture.connect(), "CREATE TABLE t (x)").await.unwrap();
+    let before = disk.flushes.load(Ordering::Relaxed);
+    *busy.0.lock().unwrap() = true;
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|row| {
+            let connection = fixture.connect();
+            let insert = format!("INSERT INTO t VALUES ({row})");
+            tokio::spawn(async move { run(&connection, &insert).await.map(drop) })
+        })
+        .collect();
+    // One of them has the disk; all others have committed and wait.
+    let others = async {
+        while fixture.database.flusher.waiting() as i64 != WRITERS - 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waiting = tokio::time::timeout(Duration::from_secs(30), others).await;
+    *busy.0.lock().unwrap() = false;
+    busy.1.notify_all();
+    waiting.expect("a flush keeps no other connection from committing");
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+    assert_eq!(disk.flushes.load(Ordering::Relaxed) - before, 2);
+    assert_eq!(disk.rows().len() as i64, WRITERS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -191,3 +191,26 @@ async fn a_guest_gets_the_databases_it_was_granted_and_no_other() {
     let result = v3::HostConnection::execute(&mut state, handle, "SELECT 1".to_owned(), Vec::new());
     assert!(matches!(result.await, Err(v3::Error::InvalidConnection)));
 }
+
+/// The flag is taken away in `.cargo/config.toml`, which a build from elsewhere does not read.
+#[test]
+fn page_caches_of_databases_are_apart() {
+    let database = rusqlite::Connection::open_in_memory().unwrap();
+    let mut options = database.prepare("PRAGMA compile_options").unwrap();
+    let options: Vec<String> = options
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(
+        options
+            .iter()
+            .any(|option| option.starts_with("THREADSAFE"))
+    );
+    assert!(
+        !options
+            .iter()
+            .any(|option| option == "ENABLE_MEMORY_MANAGEMENT"),
+        "databases lend each other pages: {options:?}"
+    );
+}
