@@ -30,6 +30,7 @@ mod imports;
 mod instance;
 mod load;
 pub mod logs;
+mod machine;
 mod meter;
 mod module;
 mod options;

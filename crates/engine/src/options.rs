@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine;
+
 /// Sizes of an engine that cannot change while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,7 +61,7 @@ impl Default for EngineOptions {
             max_instances: 256,
             // 1 GiB: above what a request-sized program needs, below what 32-bit memories can be.
             max_memory_bytes: 1 << 30,
-            total_memory_bytes: memory_of_machine() / 2,
+            total_memory_bytes: machine::memory_bytes() / 2,
             keep_resident_bytes: 256 << 10,
             warm_slots: 16,
             scan_pages: true,
@@ -76,14 +78,6 @@ impl Default for EngineOptions {
             blocking_nice: 5,
         }
     }
-}
-
-/// Bytes of memory that the machine has.
-fn memory_of_machine() -> u64 {
-    let info = rustix::system::sysinfo();
-    // Their types differ between systems.
-    let bytes = u128::from(info.totalram) * u128::from(info.mem_unit);
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 impl EngineOptions {

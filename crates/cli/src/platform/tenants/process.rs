@@ -42,11 +42,13 @@ const SYSTEM_FILES: [&str; 4] = ["/etc", "/lib", "/lib64", "/usr/lib"];
 pub(crate) fn run(args: &TenantsArgs) -> anyhow::Result<()> {
     process::start_log();
     let (control, http) = take_sockets().context("standard input and output are no sockets")?;
+    // How much memory there is for it can't be asked any more afterwards.
+    let options = EngineOptions::tenants();
     confine(args)?;
     process::die_with(args.parent)?;
     confine::raise_open_files();
     let runtime = process::serving_runtime()?;
-    let outcome = runtime.block_on(serve_all(control, http));
+    let outcome = runtime.block_on(serve_all(options, control, http));
     // Guests that are still at work go with the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
@@ -91,7 +93,11 @@ fn confine(args: &TenantsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_all(control: StdUnixListener, http: StdUnixListener) -> anyhow::Result<()> {
+async fn serve_all(
+    options: EngineOptions,
+    control: StdUnixListener,
+    http: StdUnixListener,
+) -> anyhow::Result<()> {
     control.set_nonblocking(true)?;
     http.set_nonblocking(true)?;
     let (control, http) = (
@@ -99,7 +105,7 @@ async fn serve_all(control: StdUnixListener, http: StdUnixListener) -> anyhow::R
         UnixListener::from_std(http)?,
     );
     let shutdown = process::shutdown_signal()?;
-    let engine = Engine::new(EngineOptions::tenants())?;
+    let engine = Engine::new(options)?;
     let registry = Registry::new();
     let router = Router::new()
         .route("/apps", get(list_apps))
