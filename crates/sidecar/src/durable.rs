@@ -32,8 +32,10 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
             .open(&unfinished)?;
         file.write_all(bytes)?;
         file.sync_all()?;
+        done::note(done::Step::Flushed, &unfinished);
         nokube_faults::crash_point("file.before_rename");
         fs::rename(&unfinished, path)?;
+        done::note(done::Step::Renamed, path);
         nokube_faults::crash_point("file.renamed");
         sync_dir(parent)
     })();
@@ -50,7 +52,10 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Those of the file system.
 pub fn remove_durably(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Ok(()) => sync_dir(parent_of(path)?),
+        Ok(()) => {
+            done::note(done::Step::Removed, path);
+            sync_dir(parent_of(path)?)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -61,7 +66,9 @@ pub fn remove_durably(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Those of the file system.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    File::open(path)?.sync_all()?;
+    done::note(done::Step::Flushed, path);
+    Ok(())
 }
 
 /// Removes what a crash left unfinished in `dir`.
@@ -83,8 +90,42 @@ fn parent_of(path: &Path) -> io::Result<&Path> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a path without a folder"))
 }
 
+/// What was done to the disk, in its order: noted in tests, which can't make the power fail.
+mod done {
+    use std::path::Path;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum Step {
+        /// A file's content, or a folder's names, are on the disk.
+        Flushed,
+        Renamed,
+        Removed,
+    }
+
+    #[cfg(not(test))]
+    pub(super) fn note(_: Step, _: &Path) {}
+
+    #[cfg(test)]
+    pub(super) fn note(step: Step, path: &Path) {
+        NOTED.with_borrow_mut(|noted| noted.push((step, path.to_owned())));
+    }
+
+    #[cfg(test)]
+    thread_local! {
+        static NOTED: std::cell::RefCell<Vec<(Step, std::path::PathBuf)>> =
+            const { std::cell::RefCell::new(Vec::new()) };
+    }
+
+    /// What this thread has done since it was last asked.
+    #[cfg(test)]
+    pub(super) fn by_this_thread() -> Vec<(Step, std::path::PathBuf)> {
+        NOTED.take()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::done::{Step, by_this_thread};
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -100,6 +141,25 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn content_is_on_the_disk_before_its_name_and_the_name_before_it_is_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, path) = (dir.path().to_owned(), dir.path().join("a.json"));
+        drop(by_this_thread());
+        write_durably(&path, b"one").unwrap();
+        let steps = by_this_thread();
+        let [(Step::Flushed, unfinished), renamed, flushed] = &steps[..] else {
+            panic!("{steps:?}");
+        };
+        let name = unfinished.file_name().unwrap().to_string_lossy();
+        assert!(name.starts_with(UNFINISHED), "{steps:?}");
+        assert_eq!(*renamed, (Step::Renamed, path.clone()));
+        assert_eq!(*flushed, (Step::Flushed, folder.clone()));
+        remove_durably(&path).unwrap();
+        let removed = [(Step::Removed, path), (Step::Flushed, folder)];
+        assert_eq!(by_this_thread(), removed);
     }
 
     #[test]

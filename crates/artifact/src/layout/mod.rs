@@ -15,9 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::NamedTempFile;
 
-use crate::Digest;
 use crate::digest::{Copied, copy_digesting};
 use crate::oci::Index;
+use crate::{Digest, durable};
 
 pub use transfer::ImportLimits;
 
@@ -132,6 +132,8 @@ impl Layout {
         }
         let marker = layout.root.join("oci-layout");
         if !marker.exists() {
+            // The folder of the blobs is a name in another one, which nothing else flushes.
+            sync_dir(&layout.root.join("blobs"))?;
             layout.write_file(&marker, LAYOUT_FILE)?;
         }
         if !layout.index_path().exists() {
@@ -211,6 +213,7 @@ impl Layout {
         nokube_faults::crash_point("layout.blob_written");
         file.persist(&to)
             .map_err(|error| LayoutError::io("can't write", &to)(error.error))?;
+        durable::named(&to);
         nokube_faults::crash_point("layout.blob_named");
         Ok(())
     }
@@ -270,9 +273,10 @@ impl Layout {
         let io = |error| LayoutError::io("can't write", path)(error);
         let mut file = NamedTempFile::new_in(self.staging()).map_err(io)?;
         file.write_all(bytes).map_err(io)?;
-        file.as_file().sync_all().map_err(io)?;
+        durable::flush(file.as_file(), file.path()).map_err(io)?;
         nokube_faults::crash_point("layout.before_index");
         file.persist(path).map_err(|error| io(error.error))?;
+        durable::named(path);
         nokube_faults::crash_point("layout.index_written");
         sync_dir(&self.root)
     }
@@ -369,9 +373,7 @@ impl Read for FaultMarker<'_> {
 
 /// A rename is durable once its folder is.
 fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(LayoutError::io("can't write", path))
+    durable::flush_dir(path).map_err(LayoutError::io("can't write", path))
 }
 
 #[cfg(test)]

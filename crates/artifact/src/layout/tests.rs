@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::durable::done::{Step, by_this_thread};
 use crate::oci::{CONFIG_TYPE, DATA_TYPE, Descriptor, ImageManifest};
 
 fn layout() -> (TempDir, Layout) {
@@ -34,6 +35,44 @@ fn artifact(layout: &Layout, layers: &[&[u8]]) -> Digest {
         schema_version: 2,
     };
     layout.put_manifest(&manifest.to_json()).unwrap()
+}
+
+#[test]
+fn the_index_names_a_manifest_when_all_of_it_is_on_the_disk() {
+    let (_dir, layout) = layout();
+    let root = layout.root().to_owned();
+    let opened = by_this_thread();
+    let at = |steps: &[(Step, PathBuf)], step, path: &Path| {
+        let found = steps
+            .iter()
+            .rposition(|done| *done == (step, path.to_owned()));
+        found.unwrap_or_else(|| panic!("{step:?} {} is not in {steps:?}", path.display()))
+    };
+    at(&opened, Step::Flushed, &root.join("blobs"));
+    let manifest = artifact(&layout, &[b"one", b"two"]);
+    let steps = by_this_thread();
+    let index = at(&steps, Step::Named, &root.join("index.json"));
+    for blob in [b"{}".as_slice(), b"one", b"two"]
+        .map(Digest::of)
+        .into_iter()
+        .chain([manifest])
+    {
+        let path = layout.blob_path(&blob);
+        let named = at(&steps, Step::Named, &path);
+        let flushed = at(&steps, Step::Flushed, &path);
+        let folder = at(&steps, Step::Flushed, &layout.blobs());
+        assert!(
+            flushed < index && named < folder && folder < index,
+            "{steps:?}"
+        );
+    }
+    // The index itself: its content before its name, its name before it is acknowledged.
+    let (step, file) = &steps[index - 1];
+    assert_eq!(
+        (*step, file.parent()),
+        (Step::Flushed, Some(&*layout.staging()))
+    );
+    assert_eq!(steps[index + 1..], [(Step::Flushed, root)]);
 }
 
 fn export(layout: &Layout, digest: &Digest) -> Vec<u8> {
