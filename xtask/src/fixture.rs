@@ -3,8 +3,9 @@
 //! Run when a version is released, and committed with it. `tidy` then holds its migrations fixed.
 
 use std::fs;
+use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 
 use crate::layout::Layout;
@@ -20,10 +21,11 @@ const FOLDERS: [&str; 2] = ["crates/guest/src/platform", "components/auth/src/st
 
 /// Runs the story of `tests/tests/upgrade.rs`, keeps a backup of it and the list of migrations.
 pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
+    let folder = layout.root.join(FIXTURES).join(env!("CARGO_PKG_VERSION"));
+    is_new(&folder)?;
     let toolchain = toolchain::prepare(layout)?;
     build::guests(layout, &toolchain)?;
     build::native(layout)?;
-    let folder = layout.root.join(FIXTURES).join(env!("CARGO_PKG_VERSION"));
     fs::create_dir_all(&folder)?;
     step("a short story, and a backup of it");
     let mut story = process::cargo(&layout.root);
@@ -36,6 +38,16 @@ pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
     process::run(&mut story)?;
     fs::write(folder.join(MIGRATIONS), list(layout)?)?;
     note(&format!("{} is this version's", folder.display()));
+    Ok(())
+}
+
+/// What a version left behind stays: made again it would hold what later versions do, and nothing would be tried on it.
+fn is_new(folder: &Path) -> anyhow::Result<()> {
+    ensure!(
+        !folder.exists(),
+        "{} is there already: what was released is kept as it is. Raise the version first",
+        folder.display()
+    );
     Ok(())
 }
 
@@ -59,4 +71,19 @@ fn list(layout: &Layout) -> anyhow::Result<String> {
 /// SHA-256, hexadecimal.
 pub(crate) fn digest(text: &str) -> String {
     hex::encode(Sha256::digest(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_has_a_fixture_keeps_it() {
+        let released = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .join(FIXTURES)
+            .join("0.1.0");
+        assert!(is_new(&released).is_err());
+        assert!(is_new(&released.with_file_name("999.0.0")).is_ok());
+    }
 }
