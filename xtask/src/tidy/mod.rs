@@ -5,6 +5,7 @@
 
 mod arrows;
 mod documents;
+mod interfaces;
 mod places;
 mod released;
 mod source;
@@ -45,6 +46,7 @@ pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
     let mut faults: Vec<Fault> = [
         arrows::check,
         documents::check,
+        interfaces::check,
         places::check,
         released::check,
         source::check,
