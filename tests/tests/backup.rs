@@ -1,9 +1,10 @@
 //! A backup of a platform that is being written to, restored elsewhere.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nokube_tests::api::Api;
@@ -12,6 +13,26 @@ use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
 use reqwest::Method;
 use serde_json::json;
+
+const NOTES_MANIFEST: &[u8] = br#"
+spin_manifest_version = 2
+[application]
+name = "notes"
+[variables]
+greeting = { default = "Notes" }
+[[trigger.http]]
+route = "/..."
+component = "notes"
+[component.notes]
+source = "notes.wasm"
+sqlite_databases = ["default"]
+key_value_stores = ["default"]
+[component.notes.variables]
+greeting = "{{ greeting }}"
+"#;
+
+/// Notes by their number.
+type Written = Arc<Mutex<BTreeMap<i64, String>>>;
 
 const RECOVERY: Duration = Duration::from_secs(60);
 const WRITERS: usize = 4;
@@ -56,6 +77,24 @@ async fn write_on(api: Api, project: i64, stop: Arc<AtomicBool>) -> u64 {
     acknowledged
 }
 
+/// Writes notes until told to stop. `written` has each with its number once it was acknowledged.
+async fn take_notes(api: Api, url: String, written: Written, stop: Arc<AtomicBool>) {
+    for n in 1.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let text = format!("note {n}");
+        let body = json!({ "text": text }).to_string();
+        let answer = api.visit_with(&url, "/notes", Method::POST, &body).await;
+        if let Ok(answer) = answer
+            && answer.status == 201
+        {
+            let id = answer.json()["id"].as_i64().expect("a note has a number");
+            written.lock().expect("no panic").insert(id, text);
+        }
+    }
+}
+
 async fn description(api: &Api, project: i64) -> u64 {
     let shown = api.get(&format!("/projects/{project}")).await.expect(200);
     let text = shown["description"].as_str().unwrap_or("0");
@@ -70,8 +109,20 @@ async fn serves(api: &Api, url: &str, text: &str) {
     .await;
 }
 
+/// The address of a deployment on the new platform: its row is what the backup had until that has told it again.
+async fn moved_to(api: &Api, id: &str, before: &str) -> String {
+    until("the address to be the new platform's", RECOVERY, || async {
+        let deployment = api.get(&format!("/deployments/{id}")).await.expect(200);
+        let now = deployment["access_url"].as_str()?.to_owned();
+        (now != before).then_some(now)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
+    // Compiled first: meanwhile a kept connection would be closed.
+    let notes = std::fs::read(nokube_tests::guests::example("notes")).expect("it was built");
     let mut platform = Platform::start();
     let api = platform.register_ada().await;
     let mut projects = Vec::new();
@@ -89,12 +140,31 @@ async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
         .as_str()
         .expect("an address")
         .to_owned();
+    repository.write("index.html", b"during");
+    let _commit = repository.commit("during");
+    let built = api.build(projects[0], "web", &repository.file_url()).await;
+    let files: [(&str, &[u8]); 2] = [("spin.toml", NOTES_MANIFEST), ("notes.wasm", &notes)];
+    let notes = Repository::of_files("notes", &files);
+    let notes = api.build(projects[0], "notes", &notes.file_url()).await;
+    let request = json!({
+        "project_id": projects[0], "service_name": "notes", "build_id": notes["build_id"]
+    });
+    let notes = api.deploy(&request).await;
+    let notes_url = notes["access_url"].as_str().expect("an address").to_owned();
 
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = projects
         .iter()
         .map(|id| tokio::spawn(write_on(api.clone(), *id, Arc::clone(&stop))))
         .collect();
+    let rows = Written::default();
+    let author = take_notes(
+        api.clone(),
+        notes_url.clone(),
+        Arc::clone(&rows),
+        Arc::clone(&stop),
+    );
+    let author = tokio::spawn(author);
     let written = async || {
         let mut all = Vec::new();
         for id in &projects {
@@ -103,22 +173,33 @@ async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
         all
     };
     until("every writer to have written", RECOVERY, async || {
-        written().await.iter().all(|n| *n > 3).then_some(())
+        let noted = rows.lock().expect("no panic").len();
+        (noted > 3 && written().await.iter().all(|n| *n > 3)).then_some(())
     })
     .await;
     // What a reader sees was acknowledged, or could be.
     let before = written().await;
+    let rows_before = rows.lock().expect("no panic").clone();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("nokube.tar.gz");
     let (data, to) = (platform.data_dir().join("data"), file.clone());
-    let made = tokio::task::spawn_blocking(move || backup(&data, &to))
-        .await
-        .expect("the backup runs");
+    let copying = tokio::task::spawn_blocking(move || backup(&data, &to));
+    // A release while it copies.
+    let request =
+        json!({ "project_id": projects[0], "service_name": "web", "build_id": built["build_id"] });
+    api.post("/deploy", &request).await.expect(202);
+    let made = copying.await.expect("the backup runs");
     assert!(made.status.success(), "{}", text(&made));
     stop.store(true, Ordering::SeqCst);
     for writer in writers {
         assert!(writer.await.expect("a writer") > 0);
     }
+    author.await.expect("an author");
+    let rows = rows.lock().expect("no panic").clone();
+    assert!(
+        rows.len() > rows_before.len(),
+        "nothing was noted meanwhile"
+    );
     platform.kill();
 
     let again = Platform::start_of_backup(&file);
@@ -132,16 +213,26 @@ async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
     }
     // Its address has the new platform's port.
     let id = deployment["deployment_id"].as_str().expect("an id");
-    let running = api.wait_until_running(id, 1).await;
+    let restored = api.get(&format!("/deployments/{id}")).await.expect(200);
+    // The release came before its row was copied, or after.
+    let (revision, content) = match restored["revision"].as_u64() {
+        Some(1) => (1, "kept"),
+        Some(2) => (2, "during"),
+        _ => panic!("{restored}"),
+    };
+    let running = api.wait_until_running(id, revision).await;
     assert_eq!(running["secret_names"], json!(["API_KEY"]));
-    // The row is what the backup had until the new platform has told it again.
-    let moved = until("the address to be the new platform's", RECOVERY, || async {
-        let deployment = api.get(&format!("/deployments/{id}")).await.expect(200);
-        let now = deployment["access_url"].as_str()?.to_owned();
-        (now != url).then_some(now)
-    })
-    .await;
-    serves(&api, &moved, "kept").await;
+    let moved = moved_to(&api, id, &url).await;
+    serves(&api, &moved, content).await;
+    let id = notes["deployment_id"].as_str().expect("an id");
+    let notes_url = moved_to(&api, id, &notes_url).await;
+    for (id, text) in &rows {
+        let path = format!("/notes/{id}");
+        let answer = api.visit(&notes_url, &path).await.expect("it answers");
+        let is_there = answer.status == 200 && answer.json()["text"] == *text;
+        let may_be_missing = answer.status == 404 && !rows_before.contains_key(id);
+        assert!(is_there || may_be_missing, "note {id}: {answer:?}");
+    }
     // What is built and deployed goes on as ever.
     repository.write("index.html", b"new");
     let _commit = repository.commit("new");
