@@ -9,7 +9,7 @@ use nokube_tests::platform::Platform;
 use nokube_tests::wait::until;
 use sha2::{Digest as _, Sha256};
 
-use crate::workload::Workload;
+use crate::workload::{Workload, refresh};
 
 /// Applications are back within this.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
@@ -29,6 +29,8 @@ pub(crate) async fn after_a_crash(platform: &Platform, workload: &mut Workload) 
         api.get(&format!("/builds/{id}")).await.expect(200);
     }
     the_newest_release_is_served(&api, workload).await;
+    the_newest_greeting_is_given_and_visits_are_counted(&api, workload).await;
+    the_session_goes_on(&api, workload).await;
     let fresh: Vec<i64> = workload.fresh.notes.clone();
     notes_are_there(&api, workload, &fresh).await;
 }
@@ -52,6 +54,8 @@ pub(crate) async fn at_the_end(platform: &mut Platform, workload: &mut Workload)
         .await;
     }
     the_newest_release_is_served(&api, workload).await;
+    the_newest_greeting_is_given_and_visits_are_counted(&api, workload).await;
+    the_session_goes_on(&api, workload).await;
     let deployment = &workload.site.deployment;
     until("the deployment to run", BACK_WITHIN, || async {
         let deployment = api
@@ -67,7 +71,7 @@ pub(crate) async fn at_the_end(platform: &mut Platform, workload: &mut Workload)
         workload.notes.len(),
     );
     assert!(
-        told.0 > 20 && told.1 > 20 && told.2 > 20,
+        told.0 > 20 && told.1 > 20 && told.2 > 20 && workload.notes_app.visits > 20,
         "too little was acknowledged to tell: {told:?}"
     );
     platform.interrupt();
@@ -97,11 +101,44 @@ async fn the_newest_release_is_served(api: &Api, workload: &mut Workload) {
     workload.site.acknowledged = served;
 }
 
+/// The secret's newest value that was acknowledged, or a newer one that was asked for; and a count that is above all that was
+/// acknowledged of it.
+async fn the_newest_greeting_is_given_and_visits_are_counted(api: &Api, workload: &mut Workload) {
+    let notes = &workload.notes_app;
+    let (from, to) = (notes.acknowledged, notes.asked);
+    let (greeting, visits) = until(
+        &format!("greeting {from} to {to} to be given"),
+        BACK_WITHIN,
+        || async {
+            let answer = api.visit(&notes.url, "/").await.ok()?;
+            let answer = (answer.status == 200).then(|| answer.json())?;
+            let greeting = answer["greeting"].as_str()?.parse::<u64>();
+            let greeting = greeting.expect("it greets with what it was given");
+            assert!(greeting <= to, "greeting {greeting} was never asked for");
+            (greeting >= from).then(|| (greeting, answer["visits"].as_u64()))
+        },
+    )
+    .await;
+    let visits = visits.expect("a count");
+    assert!(visits > notes.visits, "{visits} of {}", notes.visits);
+    workload.notes_app.acknowledged = greeting;
+    workload.notes_app.visits = visits;
+}
+
+/// A token that was acknowledged works, once.
+async fn the_session_goes_on(api: &Api, workload: &mut Workload) {
+    if let Some(token) = workload.session.take() {
+        let answer = api.send(refresh(api, &token)).await;
+        assert_eq!(answer.status, 200, "a session is gone: {answer:?}");
+        workload.go_on(&answer);
+    }
+}
+
 async fn notes_are_there(api: &Api, workload: &Workload, ids: &[i64]) {
     for id in ids {
         let path = format!("/notes/{id}");
         let answer = until(&format!("{path} to answer"), BACK_WITHIN, || async {
-            let answer = api.visit(&workload.notes_url, &path).await.ok()?;
+            let answer = api.visit(&workload.notes_app.url, &path).await.ok()?;
             (!answer.status.is_server_error()).then_some(answer)
         })
         .await;

@@ -29,7 +29,7 @@ const TRIES: u32 = 5;
 const LATEST_MEETING: u64 = 12;
 
 /// Housekeeping all the time, but nothing is too old or too much: what was acknowledged is to be there.
-const ARGUMENTS: [&str; 8] = [
+const ARGUMENTS: [&str; 14] = [
     "--housekeeping-seconds",
     "1",
     "--variable",
@@ -38,6 +38,12 @@ const ARGUMENTS: [&str; 8] = [
     "keep_builds=1000000",
     "--variable",
     "keep_revisions=1000000",
+    "--variable",
+    "login_limit_per_account=1000000",
+    "--variable",
+    "login_limit_per_address=1000000",
+    "--variable",
+    "login_limit_everywhere=1000000",
 ];
 
 /// How a round ends.

@@ -8,7 +8,7 @@ use nokube_tests::guests::example;
 use nokube_tests::platform::Platform;
 use nokube_tests::repository::Repository;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chance::Chance;
 
@@ -43,6 +43,18 @@ pub(crate) struct Site {
     pub(crate) asked: u64,
 }
 
+/// A service that greets with a number, which is a secret of its deployment, and counts its visits in a key-value store.
+pub(crate) struct Notes {
+    pub(crate) url: String,
+    build: String,
+    /// The newest greeting that was acknowledged.
+    pub(crate) acknowledged: u64,
+    /// The newest that was asked for.
+    pub(crate) asked: u64,
+    /// Visits that were acknowledged.
+    pub(crate) visits: u64,
+}
+
 /// The users' side.
 pub(crate) struct Workload {
     token: String,
@@ -52,7 +64,9 @@ pub(crate) struct Workload {
     built: BTreeMap<String, u64>,
     next: u64,
     pub(crate) site: Site,
-    pub(crate) notes_url: String,
+    pub(crate) notes_app: Notes,
+    /// The refresh token of a session, unless it is unknown whether it was used up.
+    pub(crate) session: Option<String>,
     pub(crate) projects: BTreeMap<i64, String>,
     pub(crate) builds: BTreeSet<String>,
     pub(crate) notes: BTreeMap<i64, String>,
@@ -90,9 +104,8 @@ impl Workload {
             ],
         );
         let build = api.build(project, "notes", &notes.file_url()).await;
-        let notes = json!({ "project_id": project, "service_name": "notes", "build_id": build["build_id"] });
-        let notes = api.deploy(&notes).await;
-        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        let notes = api.deploy(&greeting(project, &build["build_id"], 0)).await;
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
         Self {
             token: api.token().expect("signed in").to_owned(),
             project,
@@ -105,7 +118,14 @@ impl Workload {
                 acknowledged: 0,
                 asked: 0,
             },
-            notes_url: text(&notes["access_url"]),
+            notes_app: Notes {
+                url: text(&notes["access_url"]),
+                build: text(&build["build_id"]),
+                acknowledged: 0,
+                asked: 0,
+                visits: 0,
+            },
+            session: None,
             projects: BTreeMap::from([(project, "shop".to_owned())]),
             builds: BTreeSet::new(),
             notes: BTreeMap::new(),
@@ -132,9 +152,12 @@ impl Workload {
             if is_over {
                 return;
             }
-            is_over = match chance.below(4) {
-                0 => self.release(&api).await,
-                1 => self.project(&api).await,
+            is_over = match chance.below(8) {
+                0 | 1 => self.release(&api).await,
+                2 => self.project(&api).await,
+                3 => self.greeting(&api).await,
+                4 => self.session(&api).await,
+                5 => self.visit(&api).await,
                 _ => self.note(&api).await,
             }
             .is_err();
@@ -162,7 +185,7 @@ impl Workload {
         let text = format!("note {}", self.next);
         let body = json!({ "text": text }).to_string();
         let answer = api
-            .visit_with(&self.notes_url, "/notes", Method::POST, &body)
+            .visit_with(&self.notes_app.url, "/notes", Method::POST, &body)
             .await;
         let answer = answer.map_err(|_| Over)?;
         if answer.status == 201 {
@@ -174,6 +197,60 @@ impl Workload {
         // Its process was killed, and is not back yet.
         assert!(answer.status.is_server_error(), "{answer:?}");
         Err(Over)
+    }
+
+    /// Adds a visit to the count.
+    async fn visit(&mut self, api: &Api) -> Result<(), Over> {
+        let answer = api.visit(&self.notes_app.url, "/").await;
+        let answer = answer.map_err(|_| Over)?;
+        if answer.status != 200 {
+            assert!(answer.status.is_server_error(), "{answer:?}");
+            return Err(Over);
+        }
+        let visits = answer.json()["visits"].as_u64().expect("a count");
+        let before = self.notes_app.visits;
+        assert!(visits > before, "visit {visits} after visit {before}");
+        self.notes_app.visits = visits;
+        Ok(())
+    }
+
+    /// Gives the notes another secret.
+    async fn greeting(&mut self, api: &Api) -> Result<(), Over> {
+        self.next += 1;
+        self.notes_app.asked = self.next;
+        let body = greeting(
+            self.project,
+            &self.notes_app.build.as_str().into(),
+            self.next,
+        );
+        let request = api.request(Method::POST, "/deploy").json(&body);
+        if ask(api, request, 202).await?.is_some() {
+            self.notes_app.acknowledged = self.next;
+        }
+        Ok(())
+    }
+
+    /// Begins a session, or goes on with it: its token works once and gives the next one.
+    async fn session(&mut self, api: &Api) -> Result<(), Over> {
+        let request = match self.session.take() {
+            None => {
+                let login = json!({ "username": "ada", "password": "correct horse ada" });
+                api.request(Method::POST, "/auth/login").json(&login)
+            }
+            Some(token) => refresh(api, &token),
+        };
+        if let Some(answer) = ask(api, request, 200).await? {
+            self.go_on(&answer);
+        }
+        Ok(())
+    }
+
+    /// From now on with the tokens of this answer.
+    pub(crate) fn go_on(&mut self, answer: &Answer) {
+        let session = answer.json();
+        let text = |name: &str| session[name].as_str().expect("a token").to_owned();
+        self.token = text("access_token");
+        self.session = Some(text("refresh_token"));
     }
 
     /// Builds the next number, and releases what is built.
@@ -236,6 +313,20 @@ impl Workload {
         }
         Ok(())
     }
+}
+
+/// What deploys the notes with this greeting.
+fn greeting(project: i64, build: &Value, number: u64) -> Value {
+    json!({
+        "project_id": project, "service_name": "notes", "build_id": build,
+        "secrets": { "GREETING": number.to_string() },
+    })
+}
+
+/// Goes on with a session.
+pub(crate) fn refresh(api: &Api, token: &str) -> reqwest::RequestBuilder {
+    let body = json!({ "refresh_token": token });
+    api.request(Method::POST, "/auth/refresh").json(&body)
 }
 
 /// The answer with this status. `None` when the platform says that it can't now (429, 503).
