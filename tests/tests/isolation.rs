@@ -8,6 +8,8 @@ use nokube_tests::platform::Platform;
 use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 async fn release(api: &Api, project: i64, service: &str, manifest: &[u8], probe: &[u8]) -> Value {
     let repository =
@@ -68,6 +70,37 @@ async fn labels_variables_environment_and_addresses_are_the_applications_own() {
     ] {
         let answer = ask(&format!("/fetch?{address}")).await;
         assert!(!answer.status.is_success(), "{address}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn an_operator_may_open_private_addresses_to_applications() {
+    // Compiled first: meanwhile a kept connection would be closed.
+    let probe = probe();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 1024]).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    let manifest = include_bytes!("fixtures/curious-spin.toml");
+    for (arguments, is_reached) in [(&[][..], false), (&["--tenant-private-egress"][..], true)] {
+        let platform = Platform::start_with(arguments);
+        let api = platform.register_ada().await;
+        let project = api.create_project("shop").await;
+        let request = release(&api, project, "curious", manifest, &probe).await;
+        let deployed = api.deploy(&request).await;
+        let url = deployed["access_url"].as_str().expect("an address");
+        let path = format!("/fetch?http://127.0.0.1:{port}/");
+        let answer = api.visit(url, &path).await.expect("it answers");
+        assert_eq!(
+            answer.text == "200 here",
+            is_reached,
+            "{arguments:?}: {answer:?}"
+        );
     }
 }
 
