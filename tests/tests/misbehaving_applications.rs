@@ -178,3 +178,48 @@ async fn an_endless_sleep_costs_only_its_own_request() {
 async fn endless_allocation_costs_only_its_own_request() {
     misbehaves("/alloc", "memory limit reached").await;
 }
+
+/// For so long others are watched while it lasts: less than a loop may compute, wherever it runs.
+const WATCHED: Duration = Duration::from_secs(3);
+
+/// Half of the answers to others come within this. On two idle cores it is some milliseconds; a machine that runs other tests
+/// too is not idle, and without a core that is left to short requests it would be many times this.
+const USUAL: Duration = Duration::from_millis(250);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn six_loops_and_six_sleeps_together_leave_others_their_time() {
+    let stage = stage().await;
+    let warm = stage.api.visit(&stage.good, "/").await;
+    assert_eq!(warm.expect("it answers").text, "good");
+    let bad: Vec<_> = ["/loop", "/sleep"]
+        .into_iter()
+        .flat_map(|path| std::iter::repeat_n(path, 6))
+        .map(|path| {
+            let (api, url) = (stage.api.clone(), stage.bad.clone());
+            tokio::spawn(async move { api.visit(&url, path).await })
+        })
+        .collect();
+    let (mut application, mut platform) = (Vec::new(), Vec::new());
+    let began = Instant::now();
+    while began.elapsed() < WATCHED {
+        let asked = Instant::now();
+        let answer = stage.api.visit(&stage.good, "/").await;
+        assert_eq!(answer.expect("the other application answers").text, "good");
+        application.push(asked.elapsed());
+        let asked = Instant::now();
+        assert_eq!(stage.api.get("/projects").await.status, 200);
+        platform.push(asked.elapsed());
+    }
+    assert!(
+        !bad.iter().any(tokio::task::JoinHandle::is_finished),
+        "one was ended or refused before the others had been watched"
+    );
+    for (whose, mut took) in [("application", application), ("platform", platform)] {
+        took.sort();
+        let median = took[took.len() / 2];
+        assert!(median < USUAL, "the {whose} took {median:?}: {took:?}");
+    }
+    for request in bad {
+        request.abort();
+    }
+}
