@@ -176,6 +176,9 @@ pub(super) fn that_watch(cluster: &Cluster) -> [(&'static str, Command); 4] {
             "manageAllNodes": true, "nodeIP": "127.0.0.1", "nodePort": cluster.ports.kubelet,
             "serverAddress": format!("127.0.0.1:{}", cluster.ports.kubelet),
             "nodeLeaseDurationSeconds": 0, "enableDebuggingHandlers": true,
+            // A file that says some of them says all of them.
+            "cidr": "10.128.0.0/12", "podPlayStageParallelism": 16, "nodePlayStageParallelism": 4,
+            "nodeLeaseParallelism": 4, "podsOnNodeSyncParallelism": 4, "enablePodsOnNodeSyncStreamWatch": true,
         },
     });
     let logs = json!({

@@ -1,0 +1,236 @@
+//! The cluster as a place where applications run.
+//!
+//! `apply` writes a deployment's objects, `observe` reads what the watches have seen, `remove` takes
+//! away what the inventory lists. Nothing here decides what objects look like (`nokube-manifests`) or
+//! when to do what (`nokube-sidecar`).
+
+mod apply;
+mod cursor;
+mod logs;
+mod namespace;
+mod observe;
+mod remove;
+mod turns;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use nokube_api::deploy::{DeploymentEvent, EventKind};
+use nokube_api::logs::LogPage;
+use nokube_api::sidecar::AppSpec;
+use nokube_artifact::layout::Layout;
+use nokube_domain::Timestamp;
+use nokube_keys::Secret;
+use nokube_manifests::Settings;
+use nokube_sidecar::{Adopted, Health, LogQuery, Observed, Target, TargetError, TargetEvent};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+pub(crate) use self::apply::now_ms;
+use self::remove::Removing;
+use self::turns::Turns;
+use crate::api::{CallError, Cluster};
+use crate::artifacts::Artifacts;
+use crate::inventory::Inventory;
+use crate::metrics::Metrics;
+use crate::seen::{Seen, Warning, Watched, follow};
+
+/// Deployments that are applied or removed at once: the objects of each are in memory.
+const AT_ONCE: usize = 16;
+
+/// What a target works with.
+pub(crate) struct TargetOptions {
+    pub(crate) settings: Settings,
+    /// Where artifacts are that were stored here.
+    pub(crate) layout: Layout,
+    /// The shim runs WASI 0.3.
+    pub(crate) wasi_0_3: bool,
+    /// Whether this sidecar is the one that acts.
+    pub(crate) leading: watch::Receiver<bool>,
+}
+
+/// Deployments in a cluster.
+pub(crate) struct ClusterTarget {
+    cluster: Cluster,
+    settings: Settings,
+    artifacts: Artifacts,
+    inventory: Inventory,
+    seen: Arc<Seen>,
+    metrics: Arc<Metrics>,
+    leading: watch::Receiver<bool>,
+    /// Who works in a namespace, works there alone.
+    turns: Turns,
+    /// Namespaces that are as they should be, by a hash of what they should be.
+    namespaces: Mutex<HashMap<String, String>>,
+    removing: Mutex<HashMap<String, Removing>>,
+    work: Semaphore,
+    watches: Mutex<JoinSet<()>>,
+}
+
+impl ClusterTarget {
+    /// Reads what was made, and begins to watch.
+    pub(crate) async fn open(
+        cluster: Cluster,
+        metrics: Arc<Metrics>,
+        options: TargetOptions,
+    ) -> Result<Arc<Self>, CallError> {
+        let TargetOptions {
+            settings,
+            layout,
+            wasi_0_3,
+            leading,
+        } = options;
+        let inventory = Inventory::open(
+            cluster.clone(),
+            settings.system_namespace.clone(),
+            settings.platform.clone(),
+        )
+        .await?;
+        let seen = Arc::new(Seen::default());
+        for entry in inventory.all() {
+            seen.register(&entry.deployment_id, &entry.namespace, &entry.service);
+        }
+        let mut watches = JoinSet::new();
+        for watched in Watched::ALL {
+            watches.spawn(follow(
+                watched,
+                cluster.clone(),
+                settings.platform.clone(),
+                Arc::clone(&seen),
+                Arc::clone(&metrics),
+            ));
+        }
+        Ok(Arc::new(Self {
+            cluster,
+            settings,
+            artifacts: Artifacts::new(layout, wasi_0_3),
+            inventory,
+            seen,
+            metrics,
+            leading,
+            turns: Turns::default(),
+            namespaces: Mutex::default(),
+            removing: Mutex::default(),
+            work: Semaphore::new(AT_ONCE),
+            watches: Mutex::new(watches),
+        }))
+    }
+
+    /// Whoever does not lead any more changes nothing.
+    fn check_leading(&self) -> Result<(), TargetError> {
+        if *self.leading.borrow() {
+            Ok(())
+        } else {
+            Err(TargetError::Unavailable(
+                "another sidecar has taken over".to_owned(),
+            ))
+        }
+    }
+}
+
+impl Drop for ClusterTarget {
+    fn drop(&mut self) {
+        lock(&self.watches).abort_all();
+    }
+}
+
+#[async_trait]
+impl Target for ClusterTarget {
+    async fn adopt(&self, apps: &[Adopted]) {
+        for app in apps.iter().filter(|app| app.settled) {
+            self.seen
+                .reached(&app.wanted.deployment_id, app.wanted.generation);
+        }
+    }
+
+    async fn apply(
+        &self,
+        app: &AppSpec,
+        secrets: &BTreeMap<String, Secret>,
+    ) -> Result<(), TargetError> {
+        // It is never closed.
+        let _turn = self.work.acquire().await;
+        let outcome = self.apply_all(app, secrets).await;
+        self.metrics.reconciled(outcome.is_ok());
+        outcome
+    }
+
+    async fn remove(&self, app: &AppSpec) -> Result<(), TargetError> {
+        let _turn = self.work.acquire().await;
+        let outcome = self.remove_all(app).await;
+        if !matches!(outcome, Ok(false)) {
+            self.metrics.reconciled(outcome.is_ok());
+        }
+        outcome.map(|_| ())
+    }
+
+    async fn observe(&self, app: &AppSpec) -> Result<Observed, TargetError> {
+        let id = &app.deployment_id;
+        let Some(entry) = self.inventory.get(id) else {
+            return Ok(Observed::absent());
+        };
+        if !self.seen.is_complete() {
+            return Err(TargetError::Unavailable(
+                "the cluster's state is still being read".to_owned(),
+            ));
+        }
+        let (mut observed, is_alone) = self.seen.look(id, |seen| {
+            let observed = observe::observe(app, &entry, seen);
+            (observed, observe::is_alone(&entry, seen))
+        });
+        if observed.health == Health::Ready
+            && let Some(generation) = observed.applied
+        {
+            self.seen.reached(id, generation);
+            if !entry.old.is_empty() && is_alone {
+                self.remove_old(id).await;
+            }
+        }
+        if let Some(removing) = lock(&self.removing).get(id)
+            && let Some(message) = removing.message()
+        {
+            observed.health = Health::Progressing(Some(message));
+        }
+        Ok(observed)
+    }
+
+    fn access_url(&self, app: &AppSpec) -> Option<String> {
+        nokube_manifests::access_url(app, &self.settings)
+    }
+
+    async fn logs(&self, app: &AppSpec, query: LogQuery) -> Result<LogPage, TargetError> {
+        self.read_logs(app, query).await
+    }
+
+    async fn events(&self, app: &AppSpec) -> Result<Vec<DeploymentEvent>, TargetError> {
+        let event = |warning: &Warning| DeploymentEvent {
+            time: Timestamp::from_millis(warning.at_ms).to_string(),
+            kind: EventKind::Warning,
+            reason: warning.reason.to_string(),
+            message: warning.message.to_string(),
+            object: Some(warning.object.to_string()),
+            count: warning.count,
+        };
+        Ok(self.seen.look(&app.deployment_id, |seen| {
+            seen.warnings.iter().map(event).collect()
+        }))
+    }
+
+    async fn next_event(&self) -> TargetEvent {
+        self.seen.next_event().await
+    }
+
+    async fn keep_house(&self) {
+        self.remove_kept_namespaces().await;
+    }
+
+    async fn is_ready(&self) -> bool {
+        self.seen.is_complete()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that panics runs under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,219 @@
+//! Whose a namespace and what is in it are. Only what bears our labels is touched: this platform's, and
+//! for a namespace also that of exactly this project and environment.
+
+use nokube_api::sidecar::AppSpec;
+use nokube_domain::Namespace;
+use nokube_manifests::Object;
+use nokube_sidecar::TargetError;
+use sha2::{Digest as _, Sha256};
+
+use super::{ClusterTarget, lock};
+use crate::api::{CallError, Meta, Place, Why};
+use crate::inventory::Entry;
+use crate::seen::DEPLOYMENT_LABEL;
+
+pub(super) const PLATFORM: &str = "nokube.dev/platform";
+/// What a namespace has to agree in with the deployment that is to live in it.
+const OWN: [&str; 3] = [PLATFORM, "nokube.dev/project-id", "nokube.dev/environment"];
+pub(super) const NAMESPACE: Place<'static> = Place {
+    kind: "Namespace",
+    namespace: None,
+};
+
+/// Published into every namespace by clusters and meshes.
+const PUBLISHED: [&str; 3] = [
+    "kube-root-ca.crt",
+    "istio-ca-root-cert",
+    "openshift-service-ca.crt",
+];
+/// Kinds of which somebody else's in our namespace keep it from being removed.
+const LOOKED_FOR: [&str; 7] = [
+    "Pod",
+    "Deployment",
+    "SpinApp",
+    "Service",
+    "ConfigMap",
+    "Secret",
+    "PersistentVolumeClaim",
+];
+/// Names that a message lists.
+const MOST_NAMED: usize = 5;
+
+impl ClusterTarget {
+    /// Refuses namespaces that can never be a deployment's.
+    pub(super) fn check_namespace_name(&self, app: &AppSpec) -> Result<(), TargetError> {
+        let name = app.namespace.as_str();
+        if name.is_empty() {
+            return Err(TargetError::Refused(
+                "the platform has recorded no namespace for this environment".to_owned(),
+            ));
+        }
+        if name == self.settings.system_namespace || Namespace::parse(name).is_err() {
+            return Err(TargetError::Refused(format!(
+                "the namespace {name} is not one for applications"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the namespace and what all its deployments share as they should be. True when there was no
+    /// such namespace before. `shared` begins with the namespace itself.
+    pub(super) async fn prepare_namespace(
+        &self,
+        app: &AppSpec,
+        shared: &[Object],
+    ) -> Result<bool, TargetError> {
+        let Some((namespace, rest)) = shared.split_first() else {
+            return Ok(false);
+        };
+        let wanted = hash_of(shared);
+        if lock(&self.namespaces).get(&app.namespace) == Some(&wanted) {
+            return Ok(false);
+        }
+        let what = format!("Namespace/{}", app.namespace);
+        let found = self.cluster.metadata(NAMESPACE, &app.namespace).await;
+        let is_new = match found.map_err(|error| error.about(&what))? {
+            None => {
+                // Not applied but made: one that somebody else has made meanwhile must not become ours.
+                let made = self.cluster.create(NAMESPACE, &namespace.body).await;
+                made.map_err(|error| error.about(&what))?;
+                true
+            }
+            Some(meta) if meta.deletion_timestamp.is_some() => {
+                return Err(TargetError::Unavailable(
+                    "the namespace is being removed".to_owned(),
+                ));
+            }
+            Some(meta) if !is_namespace_of(&meta, namespace) => {
+                return Err(TargetError::Refused(format!(
+                    "the namespace {} is there already and is not this environment's",
+                    app.namespace
+                )));
+            }
+            Some(_) => {
+                self.write_shared(namespace).await?;
+                false
+            }
+        };
+        for object in rest {
+            self.write_shared(object).await?;
+        }
+        lock(&self.namespaces).insert(app.namespace.clone(), wanted);
+        Ok(is_new)
+    }
+
+    /// In a namespace of ours such objects are ours, whoever made them first (`ServiceAccount/default` is
+    /// made by the cluster).
+    async fn write_shared(&self, object: &Object) -> Result<(), TargetError> {
+        match self.cluster.apply(object, true, false).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                Err(self.note_namespace(object.namespace.as_deref(), &error, &object.id()))
+            }
+        }
+    }
+
+    /// Remembers no more of a namespace that turned out to be gone.
+    pub(super) fn note_namespace(
+        &self,
+        namespace: Option<&str>,
+        error: &CallError,
+        object: &str,
+    ) -> TargetError {
+        if let (Some(namespace), Some(Why::NoNamespace | Why::Terminating)) =
+            (namespace, error.why())
+        {
+            lock(&self.namespaces).remove(namespace);
+        }
+        error.about(object)
+    }
+
+    /// Whether an object bears this platform's label and the deployment's.
+    pub(super) fn is_ours(&self, meta: &Meta, deployment_id: &str) -> bool {
+        meta.labels.get(PLATFORM) == Some(&self.settings.platform)
+            && meta
+                .labels
+                .get(DEPLOYMENT_LABEL)
+                .is_some_and(|id| id == deployment_id)
+    }
+
+    /// Whether a namespace is that of a deployment, by its labels.
+    pub(super) fn is_namespace_of_entry(&self, meta: &Meta, entry: &Entry) -> bool {
+        let own = [
+            self.settings.platform.clone(),
+            entry.project_id.to_string(),
+            entry.environment.clone(),
+        ];
+        OWN.iter()
+            .zip(&own)
+            .all(|(name, value)| meta.labels.get(*name) == Some(value))
+    }
+
+    /// Names of what somebody else has made in a namespace of ours. What the cluster itself puts there,
+    /// and what is there for the sake of another object, is none of it.
+    pub(super) async fn foreign_objects(&self, namespace: &str) -> Result<Vec<String>, CallError> {
+        let mut foreign = Vec::new();
+        let labels = format!("{PLATFORM}!={}", self.settings.platform);
+        for kind in LOOKED_FOR {
+            let place = Place {
+                kind,
+                namespace: Some(namespace),
+            };
+            let found = match self.cluster.list_metadata(place, &labels).await {
+                Ok(found) => found,
+                Err(error) if error.why() == Some(Why::NoSuchKind) => continue,
+                Err(error) => return Err(error),
+            };
+            foreign.extend(
+                found
+                    .into_iter()
+                    .filter(is_somebodys)
+                    .map(|meta| format!("{kind}/{}", meta.name)),
+            );
+        }
+        Ok(foreign)
+    }
+}
+
+/// Some names, and how many more.
+pub(super) fn names(objects: &[String]) -> String {
+    let named = objects
+        .iter()
+        .take(MOST_NAMED)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match objects.len().saturating_sub(MOST_NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+fn is_somebodys(meta: &Meta) -> bool {
+    !PUBLISHED.contains(&meta.name.as_str())
+        && meta.owner_references.is_empty()
+        && meta.deletion_timestamp.is_none()
+        && !is_of_cert_manager(meta)
+}
+
+/// Certificates that cert-manager keeps for a route of ours.
+pub(super) fn is_of_cert_manager(meta: &Meta) -> bool {
+    let mut names = meta.annotations.keys();
+    names.any(|name| name.starts_with("cert-manager.io/"))
+}
+
+fn is_namespace_of(meta: &Meta, wanted: &Object) -> bool {
+    let labels = &wanted.body["metadata"]["labels"];
+    OWN.iter().all(|name| {
+        let found = meta.labels.get(*name).map(String::as_str);
+        found.is_some() && found == labels[*name].as_str()
+    })
+}
+
+fn hash_of(objects: &[Object]) -> String {
+    let mut hash = Sha256::new();
+    for object in objects {
+        hash.update(object.body.to_string());
+    }
+    hex::encode(hash.finalize())
+}
