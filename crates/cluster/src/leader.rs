@@ -82,7 +82,8 @@ impl Candidate {
         loop {
             sleep(EVERY).await;
             let begun = Instant::now();
-            match timeout(CALL, self.renew(&mut known)).await {
+            let left = RENEW_WITHIN.saturating_sub(renewed.elapsed());
+            match timeout(CALL.min(left), self.renew(&mut known)).await {
                 Ok(Ok(true)) => renewed = begun,
                 Ok(Ok(false)) => {
                     tracing::error!("another sidecar holds the lease");

@@ -46,7 +46,7 @@ pub(super) async fn what_is_kept_is_read_again() -> Fake {
     write(&first, "d0", "two").await.unwrap();
     remove(&first, "d1").await.unwrap();
     remove(&first, "d1").await.unwrap();
-    // The list of the next one breaks off in the middle, and begins anew.
+    // The next one's list is told to begin anew.
     fake.script(Rule::status("LIST", "/secrets", 410, "too old"));
     let second = open(&fake, "b").await;
     let kept = second.read().unwrap();

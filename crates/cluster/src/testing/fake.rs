@@ -232,7 +232,13 @@ impl Fake {
         let since: u64 = query["resourceVersion"].parse().unwrap_or_default();
         let labels = query.get("labelSelector").cloned().unwrap_or_default();
         if since < self.lock().watches_end_at {
-            return status(410, "Expired", "too old resource version", None);
+            // As the API server says it: a good answer with one bad event.
+            let gone = json!({
+                "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
+                "reason": "Expired", "message": "too old resource version",
+            });
+            let line = json!({ "type": "ERROR", "object": gone }).to_string() + "\n";
+            return text_answer(&line);
         }
         let resource = target.resource.clone();
         let fake = self.clone();
@@ -292,7 +298,11 @@ impl State {
                 if permission.scope == scope
                     && permission.group == target.group
                     && permission.resource == resource
-                    && let Some(verb) = permission.verbs.iter().find(|known| **known == verb)
+                    && let Some(verb) = permission
+                        .verbs
+                        .iter()
+                        .copied()
+                        .find(|known| *known == verb)
                 {
                     self.used
                         .insert((scope, permission.group, permission.resource, verb));
@@ -314,7 +324,8 @@ impl State {
     ) -> Response<FakeBody> {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let given = body["metadata"]["name"].as_str().unwrap_or_default();
-        let name = target.name.as_deref().unwrap_or(given);
+        let name = target.name.as_deref().unwrap_or(given).to_owned();
+        let name = name.as_str();
         let key = (target.collection.clone(), name.to_owned());
         let found = self.objects.get(&key).cloned();
         let missing = || {

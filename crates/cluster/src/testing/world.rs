@@ -29,7 +29,7 @@ pub(crate) struct World {
     pub(crate) metrics: Arc<Metrics>,
     leads: watch::Sender<bool>,
     settings: Settings,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 impl World {
@@ -67,7 +67,7 @@ impl World {
             metrics,
             leads,
             settings,
-            dir,
+            _dir: dir,
         };
         world
             .until("the watches to have listed everything", || async {
@@ -80,10 +80,6 @@ impl World {
     /// As after a crash: nothing is left but what is in the cluster.
     pub(crate) async fn restarted(self) -> Self {
         Self::with(self.fake.clone(), self.settings.clone()).await
-    }
-
-    pub(crate) fn layout(&self) -> Layout {
-        Layout::open(self.dir.path()).unwrap()
     }
 
     pub(crate) fn lead(&self, leads: bool) {
