@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nokube_api::runner::{BuildOutcome, JobSource};
 use nokube_runner::PushRegistry;
 use nokube_tests::needs;
-use nokube_tests::platform::repository_root;
+use nokube_tests::platform::{nokube, repository_root};
 use nokube_tests::repository::Repository;
 use nokube_tests::runner::Bench;
 
@@ -265,6 +265,45 @@ async fn an_artifact_is_pushed_when_a_registry_is_given() {
         .await
         .expect("a text");
     assert!(by_tag.contains("latest"), "{by_tag}");
+}
+
+/// How a cluster gets the platform: every component in one artifact, the same whenever the same was built.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platform_itself_is_packed_and_pushed_by_command() {
+    let Some(program) = needs::program("docker-registry", None) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::start(&program, folder.path()).await;
+    let host = registry.url.trim_start_matches("http://");
+    let pack = || {
+        let output = std::process::Command::new(nokube())
+            .args(["--json", "pack", "--plain-http", "--manifest"])
+            .arg(repository_root().join("spin.toml"))
+            .args(["--push", &format!("{host}/nokube/platform:1")])
+            .output()
+            .expect("nokube");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        answer["digest"].as_str().expect("a digest").to_owned()
+    };
+    let digest = pack();
+    assert_eq!(pack(), digest);
+    let manifest: serde_json::Value = reqwest::Client::new()
+        .get(format!("{}/v2/nokube/platform/manifests/1", registry.url))
+        .header("accept", "application/vnd.oci.image.manifest.v1+json")
+        .send()
+        .await
+        .expect("the registry answers")
+        .json()
+        .await
+        .expect("a manifest");
+    let layers = manifest["layers"].as_array().expect("layers");
+    let components = layers
+        .iter()
+        .filter(|layer| layer["mediaType"] == "application/vnd.wasm.content.layer.v1+wasm");
+    assert_eq!(components.count(), 6, "{manifest}");
 }
 
 /// Debian's `docker-registry` on a free port.

@@ -32,6 +32,8 @@ enum Command {
     Runner(RunnerArgs),
     /// Create the platform's keys where they are missing.
     Keys(KeysArgs),
+    /// Pack a Spin application as an OCI artifact, and push it: the platform itself, for a cluster.
+    Pack(PackArgs),
     /// Back a platform's data folder up, also while it runs.
     Backup(BackupArgs),
     /// Make a data folder of a backup.
@@ -283,8 +285,29 @@ pub(crate) struct KeysArgs {
     /// The data folder the keys are for.
     #[arg(long, default_value = "./data", env = "NOKUBE_DATA_DIR", global = true)]
     pub(crate) data_dir: PathBuf,
+    /// Add what databases on libSQL servers need: a key and a token for each, as a cluster wants them.
+    #[arg(long)]
+    pub(crate) libsql: bool,
     #[command(subcommand)]
     pub(crate) command: Option<KeysCommand>,
+}
+
+/// `nokube pack`.
+#[derive(Debug, Args)]
+pub(crate) struct PackArgs {
+    /// The application, built; its files are below the manifest's folder.
+    #[arg(long, default_value = "spin.toml")]
+    pub(crate) manifest: PathBuf,
+    /// Where to: `registry[:port]/repository:tag`. `NOKUBE_REGISTRY_USERNAME` and `NOKUBE_REGISTRY_PASSWORD` when it
+    /// wants them.
+    #[arg(long, value_name = "REFERENCE")]
+    pub(crate) push: nokube_artifact::push::Reference,
+    /// Speak HTTP without TLS: for a registry on this machine.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// The time that is noted in it (RFC 3339). Always the same by default: then the same files have the same digest.
+    #[arg(long, value_name = "TIME", default_value = "1970-01-01T00:00:00Z")]
+    pub(crate) created: String,
 }
 
 /// What to do with keys that are there.
@@ -359,6 +382,7 @@ impl Cli {
             Command::Sidecar(args) => platform::standalone::run(args, json),
             Command::Runner(args) => platform::runner::run(args),
             Command::Keys(args) => platform::keys::run(&args, json),
+            Command::Pack(args) => platform::pack::run(&args, json),
             Command::Backup(args) => backup::run_backup(&args, json),
             Command::Restore(args) => backup::run_restore(&args, json),
             Command::Admin(args) => admin::run(&args, json),

@@ -15,7 +15,7 @@ use ed25519_dalek::SigningKey;
 use nokube_sidecar::durable::write_durably;
 use nokube_spinapp::variables::parse_dotenv;
 
-use super::{data_dir, key_rotation};
+use super::{data_dir, database_keys, key_rotation};
 use crate::args::{KeysArgs, KeysCommand};
 
 pub(super) const PREFIX: &str = "SPIN_VARIABLE_";
@@ -132,6 +132,9 @@ pub(crate) fn run(args: &KeysArgs, json: bool) -> anyhow::Result<()> {
     let data_dir = data_dir::prepare(&args.data_dir)?;
     Keys::ensure(&data_dir)?;
     let path = data_dir::keys_file(&data_dir);
+    if args.libsql {
+        database_keys::ensure(&path)?;
+    }
     match args.command {
         None => say(
             json,
@@ -178,12 +181,17 @@ pub(super) fn random_key() -> anyhow::Result<String> {
 
 /// The public half of an Ed25519 key (RFC 8032): both are 32 bytes in base64url.
 pub(super) fn public_key(private: &str) -> anyhow::Result<String> {
-    let seed: [u8; KEY_BYTES] = URL_SAFE_NO_PAD
+    let key = SigningKey::from_bytes(&seed(private)?);
+    Ok(URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()))
+}
+
+/// What an Ed25519 key is made of.
+pub(super) fn seed(private: &str) -> anyhow::Result<[u8; KEY_BYTES]> {
+    URL_SAFE_NO_PAD
         .decode(private)
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
-        .context("SPIN_VARIABLE_JWT_PRIVATE_KEY is not 32 bytes in base64url")?;
-    Ok(URL_SAFE_NO_PAD.encode(SigningKey::from_bytes(&seed).verifying_key().as_bytes()))
+        .context("SPIN_VARIABLE_JWT_PRIVATE_KEY is not 32 bytes in base64url")
 }
 
 fn setup_code() -> anyhow::Result<String> {

@@ -17,8 +17,8 @@ use super::process::{self, LOG_VARIABLE};
 use crate::args::{BuildArgs, GitAccessKind, RunnerArgs};
 
 const TOKEN_VARIABLE: &str = "NOKUBE_RUNNER_TOKEN";
-const REGISTRY_USERNAME: &str = "NOKUBE_REGISTRY_USERNAME";
-const REGISTRY_PASSWORD: &str = "NOKUBE_REGISTRY_PASSWORD";
+pub(super) const REGISTRY_USERNAME: &str = "NOKUBE_REGISTRY_USERNAME";
+pub(super) const REGISTRY_PASSWORD: &str = "NOKUBE_REGISTRY_PASSWORD";
 /// What the runner keeps of the environment: how programs are found and speak, nothing else.
 const KEPT_VARIABLES: [&str; 12] = [
     "PATH",
