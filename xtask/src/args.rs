@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
-use crate::{bench, build, check, fixture, fuzz, keys, openapi, test, tidy, toolchain, up};
+use crate::{
+    bench, build, check, fixture, fuzz, image, k8s, keys, openapi, test, tidy, toolchain, up,
+};
 
 /// The commands of a NoKube checkout.
 #[derive(Debug, Parser)]
@@ -68,6 +70,17 @@ enum Command {
     },
     /// Writes the documents of the API from the code
     Openapi,
+    /// Writes what the chart in `k8s/chart` makes of each set of values
+    K8s,
+    /// Builds the platform's components and pushes them as one Spin artifact, for a cluster
+    Image {
+        /// Where to: `registry[:port]/repository:tag`
+        #[arg(long, value_name = "REFERENCE")]
+        push: String,
+        /// Speaks HTTP without TLS: for a registry on this machine
+        #[arg(long)]
+        plain_http: bool,
+    },
     /// The house rules that neither the compiler nor clippy knows
     Tidy,
 }
@@ -114,6 +127,8 @@ impl Arguments {
             Command::Check => check::run(&layout),
             Command::Bench { arguments } => bench::run(&layout, &arguments),
             Command::Openapi => openapi::run(&layout),
+            Command::K8s => k8s::run(&layout),
+            Command::Image { push, plain_http } => image::run(&layout, &push, plain_http),
             Command::Tidy => tidy::run(&layout),
         }
     }

@@ -12,6 +12,8 @@ mod check;
 mod control_plane;
 mod fixture;
 mod fuzz;
+mod image;
+mod k8s;
 mod keys;
 mod layout;
 mod machine;

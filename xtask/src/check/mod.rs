@@ -2,12 +2,13 @@
 
 mod deny;
 mod lints;
+mod scripts;
 
 use anyhow::bail;
 
 use crate::layout::Layout;
 use crate::report::{note, step};
-use crate::{machine, openapi, process, test, tidy, toolchain};
+use crate::{k8s, machine, openapi, process, test, tidy, toolchain};
 
 /// Runs all checks, quick ones first; one that fails does not keep the others from running.
 pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
@@ -23,6 +24,8 @@ pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
     part("tidy", tidy::run(layout));
     part("dependencies", deny::run(layout));
     part("the API's documents", openapi::check(layout));
+    part("the chart", k8s::check(layout));
+    part("scripts", scripts::run(layout));
     part("lints", lints::native(layout));
     part("lints of guests", lints::guests(layout, &toolchain));
     if !failed.is_empty() {
