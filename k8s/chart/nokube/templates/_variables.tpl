@@ -39,11 +39,11 @@ reserved_namespaces: {{ include "nokube.reservedNamespaces" . | quote }}
 {{- end -}}
 
 {{- define "nokube.componentVariables" -}}
-auth: [jwt_private_key, jwt_public_keys, setup_code, registration, auth_sealing_key, hashes_at_once, system_token, login_limit_per_account, login_limit_everywhere, login_limit_per_address, register_limit_per_address, token_limit_per_address, password_memory_kib, password_passes, max_api_tokens_per_user, projects_url, cors_origins, trusted_proxies]
+auth: [jwt_private_key, jwt_public_keys, setup_code, registration, second_factor, auth_sealing_key, hashes_at_once, system_token, login_limit_per_account, login_limit_everywhere, login_limit_per_address, register_limit_per_address, token_limit_per_address, refresh_limit_per_address, password_memory_kib, password_passes, max_api_tokens_per_user, projects_url, cors_origins, trusted_proxies]
 projects: [jwt_public_keys, system_token, auth_url, deploy_url, max_projects_per_user, max_members_per_project, git_access, denied_ports, cors_origins, trusted_proxies]
 builds: [jwt_public_keys, system_token, runner_token, sealing_key, sidecar_token, sidecar_url, blob_url, platform_url, registry, keep_builds, keep_sources_hours, git_access, denied_ports, cors_origins, trusted_proxies]
 deploy: [jwt_public_keys, system_token, sealing_key, sidecar_token, sidecar_url, platform_url, base_domain, registry, container_images, reserved_namespaces, max_deployments_per_project, keep_revisions, cors_origins, trusted_proxies]
-events: [jwt_public_keys, system_token, platform_url, max_events_per_user, feed_limit_per_calendar, feed_limit_per_address, cors_origins, trusted_proxies]
+events: [jwt_public_keys, system_token, auth_url, platform_url, max_events_per_user, feed_limit_per_calendar, feed_limit_per_address, cors_origins, trusted_proxies]
 meta: [system_token, auth_url, projects_url, builds_url, deploy_url, events_url, cors_origins, trusted_proxies]
 {{- end -}}
 
