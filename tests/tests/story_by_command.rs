@@ -8,6 +8,36 @@ use nokube_tests::platform::{Platform, nokube, repository_root};
 use nokube_tests::repository::Repository;
 use serde_json::{Value, json};
 
+/// What happened to `shop`, its objects as a cluster would have them, and those of a release that is not made.
+fn target_is_looked_into(cli: &Cli<'_>, build: &str) {
+    let events = cli.json(&["events", "shop"]);
+    let is_there = |reason: &str| {
+        let mut events = events.as_array().into_iter().flatten();
+        events.any(|event| event["reason"] == reason)
+    };
+    assert!(is_there("Applied") && is_there("Ready"), "{events}");
+    assert!(cli.succeeds(&["events", "shop"]).contains("Ready"));
+    let shown = cli.succeeds(&["manifests", "shop"]);
+    assert!(
+        shown.contains("SpinApp") && shown.contains("shop-production"),
+        "{shown}"
+    );
+    let secret = "KEY=not-to-be-seen";
+    let args = ["deploy", "--build", build, "--preview", "--secret", secret];
+    let preview = cli.succeeds(&args);
+    assert!(
+        preview.contains("KEY") && !preview.contains("not-to-be-seen"),
+        "{preview}"
+    );
+    assert_eq!(
+        cli.json(&["status", "shop"])["revision"],
+        3,
+        "nothing was made"
+    );
+    let unbuilt = cli.refused(&["deploy", ".", "--preview"]);
+    assert!(unbuilt.contains("--build"), "{unbuilt}");
+}
+
 #[tokio::test]
 async fn a_folder_becomes_an_address_by_one_command() {
     let platform = Platform::start();
@@ -109,6 +139,7 @@ async fn a_folder_becomes_an_address_by_one_command() {
     assert_eq!(last.lines().count(), 1);
     cli.succeeds(&["logs", "shop"]);
     assert_eq!(cli.json(&["open", "shop"])["access_url"], url.as_str());
+    target_is_looked_into(&cli, &build);
     let refused = cli.refused(&["rollback", "shop", "--to", "99"]);
     assert!(
         refused.contains("revision"),

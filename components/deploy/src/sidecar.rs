@@ -373,15 +373,26 @@ fn faults_of(answer: &Answer) -> Vec<FieldFault> {
     let faults = problem["errors"].as_array().into_iter().flatten();
     faults
         .filter_map(|fault| {
-            let pointer = fault["pointer"].as_str()?;
-            let pointer = pointer.strip_prefix("/spec").unwrap_or(pointer);
             Some(FieldFault {
-                pointer: pointer.replacen("/sealed_secrets", "/secrets", 1),
+                pointer: asked_at(fault["pointer"].as_str()?),
                 detail: fault["detail"].as_str()?.to_owned(),
                 r#in: None,
             })
         })
         .collect()
+}
+
+/// The field of a request that became this one of a specification.
+fn asked_at(pointer: &str) -> String {
+    match pointer {
+        "/service" => "/service_name".to_owned(),
+        "/digest" => "/image_name".to_owned(),
+        "/namespace" => "/environment".to_owned(),
+        _ => {
+            let pointer = pointer.strip_prefix("/spec").unwrap_or(pointer);
+            pointer.replacen("/sealed_secrets", "/secrets", 1)
+        }
+    }
 }
 
 /// The target's words on why it refuses.

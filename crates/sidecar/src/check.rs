@@ -2,10 +2,12 @@
 //!
 //! The rules are `nokube-domain`'s, the same that users' requests are held to.
 
-use nokube_api::sidecar::AppSpec;
+use nokube_api::sidecar::{AppSpec, ArtifactKind};
+use nokube_domain::build::ImageReference;
 use nokube_domain::deploy::check_secrets;
 use nokube_domain::{
-    DeploymentId, Digest, DnsLabel, Environment, Faults, HostLabel, ProjectId, ServiceName, Slug,
+    ContainerImage, DeploymentId, Digest, DnsLabel, Environment, Faults, HostLabel, Invalid,
+    Namespace, ProjectId, ServiceName, Slug,
 };
 use nokube_keys::SealingKey;
 
@@ -29,7 +31,21 @@ pub struct SpecFault {
 pub fn check_spec(app: &AppSpec) -> Vec<SpecFault> {
     let mut faults = Faults::default();
     faults.take("/deployment_id", DeploymentId::parse(&app.deployment_id));
-    faults.take("/digest", Digest::parse(&app.digest));
+    let names_digest = !app.digest.is_empty();
+    match app.artifact {
+        ArtifactKind::Container => {
+            faults.take("/image_name", container_image(&app.image_name));
+        }
+        ArtifactKind::Spin => {}
+    }
+    // Of a container image the tag may be all that is known.
+    if names_digest || app.artifact == ArtifactKind::Spin {
+        faults.take("/digest", Digest::parse(&app.digest));
+    }
+    // A platform of before recorded none.
+    if !app.namespace.is_empty() {
+        faults.take("/namespace", Namespace::parse(&app.namespace));
+    }
     faults.take("/owner", DnsLabel::parse(&app.owner));
     faults.take("/project_id", ProjectId::from_i64(app.project_id));
     faults.take("/project", Slug::parse(&app.project));
@@ -64,6 +80,17 @@ pub fn check_spec(app: &AppSpec) -> Vec<SpecFault> {
         .chain(placed(&spec, below_spec))
         .chain(placed(&secrets, sealed))
         .collect()
+}
+
+/// A container image in the one spelling that the platform gives it.
+fn container_image(name: &str) -> Result<(), Invalid> {
+    let image = ImageReference::parse(name)
+        .and_then(|reference| ContainerImage::from_reference(&reference));
+    match image {
+        Ok(image) if image.full_name() == name || image.repository() == name => Ok(()),
+        Ok(_) => Err(Invalid::new("is not the image's whole name")),
+        Err(fault) => Err(Invalid::from(fault.to_string())),
+    }
 }
 
 fn placed(faults: &Faults, place: impl Fn(&str) -> String) -> impl Iterator<Item = SpecFault> {
@@ -140,5 +167,46 @@ pub(crate) mod tests {
         assert_eq!(pointers(&app), ["/sealed_secrets/api_key"]);
         app.sealed_secrets = [("1x".to_owned(), String::new())].into();
         assert_eq!(pointers(&app), ["/sealed_secrets/1x"]);
+    }
+
+    #[test]
+    fn a_namespace_of_the_cluster_itself_is_a_fault_and_none_is_not() {
+        let mut app = spec(1);
+        for (name, faults) in [
+            ("", &[][..]),
+            ("shop-production", &[]),
+            ("kube-system", &["/namespace"]),
+            ("default", &["/namespace"]),
+            ("a/../b", &["/namespace"]),
+        ] {
+            app.namespace = name.to_owned();
+            assert_eq!(pointers(&app), faults, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_container_image_has_a_whole_name_and_may_have_no_digest() {
+        let mut app = spec(1);
+        app.artifact = ArtifactKind::Container;
+        let digest = std::mem::take(&mut app.digest);
+        for (name, faults) in [
+            ("docker.io/library/nginx:1.27", &[][..]),
+            ("docker.io/library/nginx", &[]),
+            ("nginx", &["/image_name"]),
+            ("x; rm -rf /", &["/image_name"]),
+            ("ghcr.io/../a:1", &["/image_name"]),
+        ] {
+            app.image_name = name.to_owned();
+            assert_eq!(pointers(&app), faults, "{name}");
+        }
+        app.image_name = "docker.io/library/nginx".to_owned();
+        app.digest = "sha256:short".to_owned();
+        assert_eq!(pointers(&app), ["/digest"]);
+        app.digest = digest;
+        assert_eq!(pointers(&app), [""; 0]);
+        // A Spin application is known by its digest alone.
+        app.artifact = ArtifactKind::Spin;
+        app.digest = String::new();
+        assert_eq!(pointers(&app), ["/digest"]);
     }
 }

@@ -11,12 +11,15 @@
 mod blobs;
 mod check;
 mod desired;
+mod dns;
 pub mod durable;
+mod events;
 mod housekeeping;
 mod http;
 mod keep;
 mod plan;
 mod reconcile;
+mod render;
 mod server;
 mod space;
 mod target;

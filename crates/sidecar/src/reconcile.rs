@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nokube_api::deploy::{DeploymentEvent, EventKind};
 use nokube_api::sidecar::{AppPhase, AppSpec, AppStatus, DesiredState};
+use nokube_domain::Timestamp;
 use nokube_keys::{SealingKey, Secret};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::desired::{DesiredApp, DesiredStore};
+use crate::events::EventRing;
 use crate::plan::{Action, Wanted, plan};
 use crate::target::{Adopted, Health, Observed, Target, TargetError, TargetEvent};
 
@@ -43,6 +46,43 @@ struct CellState {
     status: AppStatus,
     /// The generation the target refused.
     refused: Option<u64>,
+    events: EventRing,
+}
+
+impl CellState {
+    fn note(&mut self, kind: EventKind, reason: &'static str, message: &str) {
+        let now = Timestamp::from_millis(i64::try_from(now_ms()).unwrap_or(i64::MAX));
+        self.events.note(kind, reason, message, now);
+    }
+
+    /// Notes what a change of phase means to whoever waits for it.
+    fn note_phase_after(&mut self, before: AppPhase) {
+        let phase = self.status.phase;
+        let revision = self.status.revision;
+        let said = self.status.message.clone();
+        match phase {
+            _ if phase == before => {}
+            AppPhase::Running => {
+                self.note(
+                    EventKind::Normal,
+                    "Ready",
+                    &format!("Revision {revision} answers."),
+                );
+            }
+            AppPhase::Stopped => {
+                self.note(EventKind::Normal, "Stopped", "It is stopped, as wanted.")
+            }
+            AppPhase::Failed => {
+                let why = said.as_deref().unwrap_or("It will not come up by itself.");
+                self.note(EventKind::Warning, "Failed", why);
+            }
+            AppPhase::Deploying if before == AppPhase::Running => {
+                let why = said.as_deref().unwrap_or("It has stopped being ready.");
+                self.note(EventKind::Warning, "NotReady", why);
+            }
+            AppPhase::Pending | AppPhase::Deploying => {}
+        }
+    }
 }
 
 /// When a deployment is looked at next.
@@ -128,6 +168,7 @@ impl Reconciler {
             state: Mutex::new(CellState {
                 status: self.first_status(&desired.wanted),
                 refused: None,
+                events: EventRing::default(),
             }),
         });
         apps.insert(deployment_id.to_owned(), Arc::clone(&cell));
@@ -148,6 +189,13 @@ impl Reconciler {
             .get(deployment_id)
             .map(|cell| lock(&cell.state).status.clone());
         Some(known.unwrap_or_else(|| self.first_status(&desired.wanted)))
+    }
+
+    /// What was done with a deployment since the sidecar started, oldest first.
+    pub(crate) fn events(&self, deployment_id: &str) -> Vec<DeploymentEvent> {
+        lock(&self.apps)
+            .get(deployment_id)
+            .map_or_else(Vec::new, |cell| lock(&cell.state).events.all())
     }
 
     fn first_status(&self, wanted: &AppSpec) -> AppStatus {
@@ -228,15 +276,15 @@ impl Reconciler {
         let mut next = Next::Settled;
         for action in plan(&wanted, &observed) {
             match action {
-                Action::Restore => self.restore(desired).await,
+                Action::Restore => self.restore(desired, cell).await,
                 Action::Apply => {
                     self.note_phase(app, cell, AppPhase::Deploying);
-                    if !self.apply_unless_superseded(app, cell).await? {
+                    if !self.apply_unless_superseded(app, cell, "Applied").await? {
                         return Ok(Next::Now);
                     }
                 }
                 Action::Wake => {
-                    if !self.apply_unless_superseded(app, cell).await? {
+                    if !self.apply_unless_superseded(app, cell, "Woken").await? {
                         return Ok(Next::Now);
                     }
                 }
@@ -249,7 +297,14 @@ impl Reconciler {
                     })
                     .await?
                 }
-                Action::Remove => self.target.remove(app).await?,
+                Action::Remove => {
+                    lock(&cell.state).note(
+                        EventKind::Normal,
+                        "Removing",
+                        "Everything of it is being removed.",
+                    );
+                    self.target.remove(app).await?;
+                }
                 Action::Forget => {
                     let id = app.deployment_id.clone();
                     self.store_blocking(move |store| store.forget(&id, now_ms()))
@@ -274,6 +329,7 @@ impl Reconciler {
         &self,
         app: &Arc<AppSpec>,
         cell: &AppCell,
+        done: &'static str,
     ) -> Result<bool, TargetError> {
         let outcome = tokio::select! {
             outcome = self.apply(app) => outcome,
@@ -288,6 +344,7 @@ impl Reconciler {
                     "refused"
                 );
                 let mut state = lock(&cell.state);
+                state.note(EventKind::Warning, "Refused", &message);
                 if state.status.generation == app.generation {
                     state.refused = Some(app.generation);
                     state.status.phase = AppPhase::Failed;
@@ -296,7 +353,15 @@ impl Reconciler {
                 }
                 Ok(true)
             }
-            other => other.map(|()| true),
+            Ok(()) => {
+                let what = format!(
+                    "Revision {} was given to the target (generation {}).",
+                    app.revision, app.generation
+                );
+                lock(&cell.state).note(EventKind::Normal, done, &what);
+                Ok(true)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -320,11 +385,21 @@ impl Reconciler {
     }
 
     /// Brings the fallback back. That it fails must not keep the wanted generation from being tried.
-    async fn restore(&self, desired: &DesiredApp) {
-        if let Some(settled) = &desired.settled
-            && let Err(error) = self.apply(settled).await
-        {
-            tracing::warn!(deployment = settled.deployment_id, %error, "the earlier revision does not come back");
+    async fn restore(&self, desired: &DesiredApp, cell: &AppCell) {
+        let Some(settled) = &desired.settled else {
+            return;
+        };
+        match self.apply(settled).await {
+            Ok(()) => {
+                let what = format!(
+                    "Revision {} serves until the wanted one is ready.",
+                    settled.revision
+                );
+                lock(&cell.state).note(EventKind::Normal, "Restored", &what);
+            }
+            Err(error) => {
+                tracing::warn!(deployment = settled.deployment_id, %error, "the earlier revision does not come back");
+            }
         }
     }
 
@@ -351,6 +426,7 @@ impl Reconciler {
             return false;
         }
         state.status.objects.clone_from(&observed.objects);
+        let before = state.status.phase;
         let refused = state.refused == Some(app.generation);
         if desired.deletion.is_some() {
             state.status.phase = AppPhase::Deploying;
@@ -371,6 +447,7 @@ impl Reconciler {
             state.status.phase = phase;
             state.status.message = message;
             state.status.replicas_ready = observed.replicas_ready;
+            state.note_phase_after(before);
         } else {
             state.status.replicas_ready = 0;
         }
@@ -397,6 +474,7 @@ impl Reconciler {
             tracing::warn!(deployment = app.deployment_id, generation = app.generation, failures, %error, "not converging");
         }
         let mut state = lock(&cell.state);
+        state.note(EventKind::Warning, "Retrying", &error.to_string());
         if state.status.generation == app.generation {
             state.status.phase = if failures >= FAILURES_UNTIL_FAILED {
                 AppPhase::Failed

@@ -1,6 +1,7 @@
 //! Putting the parts together: state that requests share, and the tasks that run beside them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::blobs::BlobStore;
 use crate::desired::DesiredStore;
+use crate::dns::Dns;
 use crate::durable::create_private_dir;
 use crate::housekeeping::{self, StorageOptions};
 use crate::http;
@@ -40,6 +42,8 @@ pub struct SidecarOptions {
     pub sealing_key: String,
     /// Where uploads stop, and when housekeeping removes what.
     pub storage: StorageOptions,
+    /// The DNS server that is asked whose a domain is; those of the system without it.
+    pub dns_server: Option<SocketAddr>,
 }
 
 /// Why a sidecar could not start.
@@ -66,6 +70,7 @@ pub(crate) struct Shared {
     pub(crate) reconciler: Arc<Reconciler>,
     pub(crate) target: Arc<dyn Target>,
     pub(crate) client: reqwest::Client,
+    pub(crate) dns: Dns,
     pub(crate) platform_url: String,
     pub(crate) sidecar_token: String,
     pub(crate) system_token: String,
@@ -128,6 +133,7 @@ impl Sidecar {
             blobs,
             target,
             client,
+            dns: Dns::new(options.dns_server),
             platform_url: options.platform_url.trim_end_matches('/').to_owned(),
             ticket_key: TicketKey::from_sidecar_token(&options.sidecar_token),
             sidecar_token: options.sidecar_token,

@@ -12,6 +12,7 @@ use nokube_api::logs::LogPage;
 use nokube_api::sidecar::AppSpec;
 use nokube_domain::Timestamp;
 use nokube_keys::Secret;
+use nokube_manifests::Settings;
 
 /// A place where applications run.
 ///
@@ -61,6 +62,12 @@ pub trait Target: Send + Sync + 'static {
     /// [`TargetError::Unavailable`] when it cannot be read, [`TargetError::Refused`] for a cursor
     /// that was never given out.
     async fn logs(&self, app: &AppSpec, query: LogQuery) -> Result<LogPage, TargetError>;
+
+    /// What a cluster's objects are made with, for showing them. Without any they are shown as a cluster with the
+    /// default settings would get them.
+    fn manifest_settings(&self) -> Option<Settings> {
+        None
+    }
 
     /// What the target has seen happen to the deployment (scheduling, pulls, probes), in any order. The sidecar adds
     /// what it did itself.

@@ -107,11 +107,19 @@ fn what_the_target_finds_wrong_is_told_at_the_fields_of_the_request() {
         { "pointer": "/spec/storage_size", "detail": "is not possible here" },
         { "pointer": "/sealed_secrets/API_KEY", "detail": "is too long" },
         { "pointer": "/image_name", "detail": "is none" },
+        { "pointer": "/service", "detail": "is too long" },
+        { "pointer": "/namespace", "detail": "is another's" },
     ]}));
     let refused = scene.preview(&json!({}));
     assert_eq!(
         refused.faults(),
-        ["/storage_size", "/secrets/API_KEY", "/image_name"]
+        [
+            "/storage_size",
+            "/secrets/API_KEY",
+            "/image_name",
+            "/service_name",
+            "/environment",
+        ]
     );
     scene.sidecar.borrow_mut().refuses = None;
     scene.sidecar.borrow_mut().down = true;

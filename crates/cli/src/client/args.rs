@@ -57,6 +57,10 @@ pub(crate) enum ClientCommand {
     Logs(LogsArgs),
     /// Show what is deployed.
     Status(StatusArgs),
+    /// Show the Kubernetes objects of a service, as YAML; secrets by name.
+    Manifests(ServiceArgs),
+    /// Show what happened to a service: scheduling, pulls, probes, restarts.
+    Events(ServiceArgs),
     /// Go back to an earlier revision: image, configuration, environment and secrets.
     Rollback(RollbackArgs),
     /// Open a service in the browser.
@@ -177,7 +181,7 @@ pub(crate) struct DeployArgs {
     /// Deploy a finished build.
     #[arg(long, conflicts_with_all = ["git", "image"])]
     pub(crate) build: Option<String>,
-    /// Deploy an image by name.
+    /// Deploy an image by name: of a build, or a container image where the platform allows that.
     #[arg(long, conflicts_with = "git")]
     pub(crate) image: Option<String>,
     /// Configuration, `NAME=VALUE`; `NAME=` sets it empty. What is not named stays as it was.
@@ -189,6 +193,9 @@ pub(crate) struct DeployArgs {
     /// Return once the platform has accepted it.
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// Only show the Kubernetes objects that it would make; takes --build or --image.
+    #[arg(long, conflicts_with_all = ["git", "no_wait"])]
+    pub(crate) preview: bool,
 }
 
 /// Builds.

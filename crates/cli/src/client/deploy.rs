@@ -9,7 +9,7 @@ use super::args::DeployArgs;
 use super::follow::LogCursor;
 use super::http::ApiClient;
 use super::output::Output;
-use super::{archive, deployment, resolve};
+use super::{archive, deployment, inspect, resolve};
 
 /// How often a build is asked how it is.
 const POLL: Duration = Duration::from_millis(300);
@@ -21,6 +21,9 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<()> {
     let configuration = configuration(args)?;
+    if args.preview && args.build.is_none() && args.image.is_none() {
+        bail!("a preview is of something that was built: name it with --build or --image");
+    }
     let image = match (&args.build, &args.image) {
         (Some(id), _) => {
             let build = client
@@ -49,7 +52,18 @@ pub(crate) async fn run(
     for (field, value) in configuration {
         body[field] = value;
     }
+    if args.preview {
+        let shown = client.post("/deploy/preview", &body).await?;
+        output.result(&shown, &inspect::yaml(&shown));
+        return Ok(());
+    }
     let accepted = client.post("/deploy", &body).await?;
+    for warning in accepted["warnings"].as_array().into_iter().flatten() {
+        output.progress(&format!(
+            "warning: {}",
+            warning.as_str().unwrap_or_default()
+        ));
+    }
     let id = accepted["deployment_id"]
         .as_str()
         .unwrap_or_default()

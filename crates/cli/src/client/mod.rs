@@ -16,6 +16,7 @@ mod event;
 mod event_args;
 mod follow;
 mod http;
+mod inspect;
 mod member;
 pub(crate) mod output;
 mod project;
@@ -81,6 +82,12 @@ pub(crate) async fn run(command: ClientCommand, json: bool) -> anyhow::Result<()
         }
         ClientCommand::Status(args) => {
             deployment::status(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Manifests(args) => {
+            inspect::manifests(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Events(args) => {
+            inspect::events(&mut ApiClient::signed_in()?, &args, output).await
         }
         ClientCommand::Rollback(args) => {
             deployment::rollback(&mut ApiClient::signed_in()?, &args, output).await

@@ -137,6 +137,7 @@ impl Machine {
                 every: Duration::from_secs(args.storage.housekeeping_seconds),
                 unused_for: Duration::from_secs(args.storage.unused_for_seconds),
             },
+            dns_server: None,
         };
         Ok(Sidecar::start(options, target)?)
     }

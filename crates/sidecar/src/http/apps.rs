@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use nokube_api::deploy::DeploymentEvents;
 use nokube_api::logs::LogPage;
 use nokube_api::sidecar::{AppList, AppSpec, AppStatus};
 use nokube_domain::{DeploymentId, Timestamp};
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use super::problem::Problem;
 use crate::check::{SpecFault, check_spec};
 use crate::desired::PutError;
+use crate::events::by_time;
 use crate::server::Shared;
 use crate::target::{LogQuery, TargetError};
 
@@ -139,4 +141,28 @@ pub(crate) async fn get_app_logs(
             Err(Problem::Unavailable("the log cannot be read now"))
         }
     }
+}
+
+/// What the sidecar did with it and the target saw of it.
+pub(crate) async fn get_app_events(
+    State(shared): State<Arc<Shared>>,
+    Path(deployment_id): Path<String>,
+) -> Result<Json<DeploymentEvents>, Problem> {
+    let desired = shared
+        .store
+        .get(&deployment_id)
+        .filter(|desired| !desired.is_gone())
+        .ok_or(Problem::NotFound)?;
+    let of_target = shared
+        .target
+        .events(&desired.wanted)
+        .await
+        .map_err(|error| {
+            tracing::warn!(deployment = deployment_id, %error, "events cannot be read");
+            Problem::Unavailable("the target's events cannot be read now")
+        })?;
+    let own = shared.reconciler.events(&deployment_id);
+    Ok(Json(DeploymentEvents {
+        events: by_time(own, of_target),
+    }))
 }

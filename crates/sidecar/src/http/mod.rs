@@ -4,7 +4,9 @@
 mod apps;
 mod artifacts;
 mod blobs;
+mod dns;
 mod health;
+mod manifests;
 mod origin;
 mod problem;
 mod token;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 
 pub(crate) use problem::Problem;
 
@@ -35,6 +37,13 @@ pub(crate) fn api(shared: &Arc<Shared>) -> Router {
                 .delete(apps::delete_app),
         )
         .route("/v1/apps/{deployment_id}/logs", get(apps::get_app_logs))
+        .route("/v1/apps/{deployment_id}/events", get(apps::get_app_events))
+        .route(
+            "/v1/apps/{deployment_id}/manifests",
+            get(manifests::get_app_manifests),
+        )
+        .route("/v1/preview", post(manifests::preview))
+        .route("/v1/dns/txt", get(dns::get_txt_records))
         .route("/v1/artifacts/{digest}", get(artifacts::get_artifact))
         .layer(DefaultBodyLimit::max(MAX_SPEC_BYTES))
         .route_layer(from_fn_with_state(Arc::clone(shared), token::require_token));

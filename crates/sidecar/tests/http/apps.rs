@@ -69,10 +69,18 @@ async fn callers_without_the_token_are_refused_and_learn_nothing() {
         "/v1/apps",
         "/v1/apps/x",
         "/v1/apps/x/logs",
+        "/v1/apps/x/events",
+        "/v1/apps/x/manifests",
+        "/v1/preview",
+        "/v1/dns/txt?name=_nokube-challenge.www.example.com",
         "/v1/artifacts/x",
     ] {
         for token in [None, Some("other"), Some("")] {
-            let mut request = sidecar.client.get(format!("{}{path}", sidecar.url));
+            let url = format!("{}{path}", sidecar.url);
+            let mut request = match path {
+                "/v1/preview" => sidecar.client.post(url),
+                _ => sidecar.client.get(url),
+            };
             if let Some(token) = token {
                 request = request.bearer_auth(token);
             }

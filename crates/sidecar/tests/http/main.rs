@@ -4,5 +4,8 @@
 
 mod apps;
 mod blobs;
+mod dns;
+mod events;
 mod housekeeping;
+mod manifests;
 mod support;

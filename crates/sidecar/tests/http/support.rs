@@ -1,6 +1,7 @@
 //! A fake target, a fake platform and a sidecar between them, over real HTTP.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
+use nokube_api::deploy::DeploymentEvent;
 use nokube_api::logs::LogPage;
 use nokube_api::sidecar::{AppSpec, AppStatus, DesiredState};
 use nokube_keys::Secret;
@@ -42,6 +44,8 @@ pub(crate) struct FakeTarget {
     pub(crate) adopted: Mutex<Vec<(u64, bool)>>,
     /// What was asked of logs.
     pub(crate) queries: Mutex<Vec<LogQuery>>,
+    /// What the target says that it saw; nothing when it cannot say.
+    pub(crate) events: Mutex<Option<Vec<DeploymentEvent>>>,
     pub(crate) changed: Notify,
 }
 
@@ -126,6 +130,11 @@ impl Target for FakeTarget {
                 complete: false,
             }),
         }
+    }
+
+    async fn events(&self, _app: &AppSpec) -> Result<Vec<DeploymentEvent>, TargetError> {
+        let events = self.events.lock().unwrap().clone();
+        events.ok_or_else(|| TargetError::Unavailable("the watch is broken".to_owned()))
     }
 
     async fn next_event(&self) -> TargetEvent {
@@ -274,21 +283,27 @@ impl Running {
         Self::start_with(data, target, platform_url, StorageOptions::default()).await
     }
 
+    /// With a DNS server of the test's.
+    pub(crate) async fn start_asking(
+        data: &Path,
+        target: &Arc<FakeTarget>,
+        dns_server: SocketAddr,
+    ) -> Self {
+        let mut options = options(data, "http://127.0.0.1:9", StorageOptions::default());
+        options.dns_server = Some(dns_server);
+        Self::start_so(options, target).await
+    }
+
     pub(crate) async fn start_with(
         data: &Path,
         target: &Arc<FakeTarget>,
         platform_url: &str,
         storage: StorageOptions,
     ) -> Self {
-        let options = SidecarOptions {
-            data_dir: data.join("sidecar"),
-            artifacts_dir: data.join("artifacts"),
-            platform_url: platform_url.to_owned(),
-            sidecar_token: SIDECAR_TOKEN.to_owned(),
-            system_token: SYSTEM_TOKEN.to_owned(),
-            sealing_key: SEALING_KEY.to_owned(),
-            storage,
-        };
+        Self::start_so(options(data, platform_url, storage), target).await
+    }
+
+    async fn start_so(options: SidecarOptions, target: &Arc<FakeTarget>) -> Self {
         let target: Arc<dyn Target> = Arc::<FakeTarget>::clone(target);
         let sidecar = Sidecar::start(options, target).unwrap();
         let url = serve(sidecar.api_router().merge(sidecar.blob_router())).await;
@@ -332,6 +347,19 @@ impl Running {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("not within five seconds");
+    }
+}
+
+fn options(data: &Path, platform_url: &str, storage: StorageOptions) -> SidecarOptions {
+    SidecarOptions {
+        data_dir: data.join("sidecar"),
+        artifacts_dir: data.join("artifacts"),
+        platform_url: platform_url.to_owned(),
+        sidecar_token: SIDECAR_TOKEN.to_owned(),
+        system_token: SYSTEM_TOKEN.to_owned(),
+        sealing_key: SEALING_KEY.to_owned(),
+        storage,
+        dns_server: None,
     }
 }
 

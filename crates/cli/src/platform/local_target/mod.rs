@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use nokube_api::logs::{LogLine, LogPage, LogStream};
-use nokube_api::sidecar::{AppSpec, DesiredState};
+use nokube_api::sidecar::{AppSpec, ArtifactKind, DesiredState};
 use nokube_artifact::layout::Layout;
 use nokube_domain::Timestamp;
 use nokube_engine::Egress;
@@ -44,6 +44,8 @@ pub(crate) use address::Addresses;
 
 const STOPPED: &str = "The application is stopped.";
 const NEVER_READY: &str = "No revision of the application is ready.";
+const NO_CONTAINERS: &str =
+    "container images need a Kubernetes target; this one runs Spin applications";
 /// Requests that began on an old revision may run this long on: the engine drains for a minute.
 const OLD_FILES_KEPT: Duration = Duration::from_secs(75);
 /// What the local target works with.
@@ -205,6 +207,9 @@ impl Target for LocalTarget {
         app: &AppSpec,
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<(), TargetError> {
+        if app.artifact == ArtifactKind::Container {
+            return Err(TargetError::Refused(NO_CONTAINERS.to_owned()));
+        }
         let hosts = self
             .options
             .addresses
