@@ -1,6 +1,6 @@
 //! The ordinary life of deployments.
 
-use nokube_api::sidecar::DesiredState;
+use nokube_api::sidecar::{AppSpec, DesiredState};
 use nokube_manifests::Edge;
 use nokube_sidecar::{Health, Target as _};
 
@@ -29,37 +29,45 @@ pub(super) async fn a_spin_application_runs_and_leaves_nothing_behind() -> Fake 
     world.fake
 }
 
-pub(super) async fn a_container_with_everything_runs_and_leaves_nothing_behind() -> Fake {
+pub(super) async fn a_container_with_a_volume_behind_an_ingress_leaves_nothing_behind() -> Fake {
     let world = World::with_edge(Edge::Ingress {
         class: "nginx".to_owned(),
     })
     .await;
-    everything(world, "ingresses/").await
+    let mut app = container(1);
+    app.spec.storage_size = Some("1Gi".to_owned());
+    app.spec.storage_path = Some("/data".to_owned());
+    comes_and_goes(
+        world,
+        &app,
+        &["ingresses/", "persistentvolumeclaims/", "services/"],
+    )
+    .await
 }
 
-pub(super) async fn a_container_behind_a_gateway_leaves_nothing_behind() -> Fake {
-    everything(World::new().await, "httproutes/").await
-}
-
-async fn everything(world: World, route: &str) -> Fake {
+pub(super) async fn a_container_that_scales_behind_a_gateway_leaves_nothing_behind() -> Fake {
     let mut app = container(1);
     app.spec.enable_autoscaling = true;
     app.spec.replicas = 2;
     app.spec.min_replicas = 2;
     app.spec.max_replicas = 4;
-    world.runs(&app).await;
-    let names = world.names(&app);
-    for resource in [
-        route,
-        "persistentvolumeclaims/",
+    let resources = [
+        "httproutes/",
         "horizontalpodautoscalers/",
-        "services/",
-    ] {
+        "poddisruptionbudgets/",
+    ];
+    comes_and_goes(World::new().await, &app, &resources).await
+}
+
+async fn comes_and_goes(world: World, app: &AppSpec, resources: &[&str]) -> Fake {
+    world.runs(app).await;
+    let names = world.names(app);
+    for resource in resources {
         let is_there = names.iter().any(|name| name.starts_with(resource));
         assert!(is_there, "{resource} is not among {names:?}");
     }
-    world.removed(&app).await;
-    assert_eq!(world.names(&app), [] as [String; 0]);
+    world.removed(app).await;
+    assert_eq!(world.names(app), [] as [String; 0]);
     world.fake
 }
 

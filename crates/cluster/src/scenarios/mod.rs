@@ -2,7 +2,7 @@
 //!
 //! | file | scenario |
 //! |---|---|
-//! | `life` | a Spin application runs and leaves nothing behind; a container with a volume, scaling and an Ingress too |
+//! | `life` | a Spin application runs and leaves nothing behind; so do containers with a volume, an Ingress, a Gateway, scaling |
 //! | | a new revision: what it no longer has goes, what old pods read stays until they are gone |
 //! | | stopping and starting; restarting; scaling |
 //! | | two deployments in one namespace |
@@ -64,8 +64,8 @@ macro_rules! scenarios {
 
 scenarios!(
     life::a_spin_application_runs_and_leaves_nothing_behind,
-    life::a_container_with_everything_runs_and_leaves_nothing_behind,
-    life::a_container_behind_a_gateway_leaves_nothing_behind,
+    life::a_container_with_a_volume_behind_an_ingress_leaves_nothing_behind,
+    life::a_container_that_scales_behind_a_gateway_leaves_nothing_behind,
     life::a_new_revision_takes_away_what_it_no_longer_has,
     life::what_is_stopped_stays_known_and_starts_again,
     life::a_restart_makes_new_pods_and_scaling_does_not,

@@ -14,14 +14,12 @@ pub(crate) fn spec(generation: u64) -> AppSpec {
     serde_json::from_str(&text).unwrap()
 }
 
-/// A container with everything that a container can have.
+/// A container: service `worker` beside it.
 pub(crate) fn container(generation: u64) -> AppSpec {
     let mut app = spec(generation);
     app.deployment_id = "01940000-0000-7000-8000-000000000002".to_owned();
     app.service = "worker".to_owned();
     app.artifact = ArtifactKind::Container;
     app.image_name = "docker.io/library/nginx:1.27".to_owned();
-    app.spec.storage_size = Some("1Gi".to_owned());
-    app.spec.storage_path = Some("/data".to_owned());
     app
 }
