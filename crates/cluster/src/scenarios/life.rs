@@ -73,7 +73,9 @@ async fn comes_and_goes(world: World, app: &AppSpec, resources: &[&str]) -> Fake
 
 pub(super) async fn a_new_revision_takes_away_what_it_no_longer_has() -> Fake {
     let world = World::new().await;
-    let first = container(1);
+    let mut first = container(1);
+    first.spec.storage_size = Some("1Gi".to_owned());
+    first.spec.storage_path = Some("/data".to_owned());
     world.runs(&first).await;
     let of_revision_one: Vec<String> = names_of(&world, "configmaps/");
     assert!(!of_revision_one.is_empty());
