@@ -93,6 +93,9 @@ pub(crate) struct ServeArgs {
     /// Sources on their way to a builder, artifacts, spent tickets. Desired state is kept in the cluster.
     #[arg(long, default_value = "./data", env = "NOKUBE_DATA_DIR")]
     pub(crate) data_dir: PathBuf,
+    /// The DNS server that is asked whose a domain is; the pod's own without it.
+    #[arg(long, value_name = "ADDRESS", env = "NOKUBE_DNS_SERVER")]
+    pub(crate) dns_server: Option<SocketAddr>,
     /// Applications answer on `<service>.<project>.<owner>.<base domain>`.
     #[arg(long, default_value = "localhost", env = "NOKUBE_BASE_DOMAIN")]
     pub(crate) base_domain: String,

@@ -273,6 +273,7 @@ impl Replica {
             system_token: self.keys.system_token.clone(),
             sealing_key: self.keys.sealing_key.clone(),
             storage: StorageOptions::default(),
+            dns_server: self.args.dns_server,
         };
         let sidecar = Sidecar::start_keeping(options, Arc::new(secrets), target)
             .map_err(|error| Begin::Never(error.into()))?;

@@ -203,6 +203,10 @@ impl Target for ClusterTarget {
         self.read_logs(app, query).await
     }
 
+    fn manifest_settings(&self) -> Option<Settings> {
+        Some(self.settings.clone())
+    }
+
     async fn events(&self, app: &AppSpec) -> Result<Vec<DeploymentEvent>, TargetError> {
         let event = |warning: &Warning| DeploymentEvent {
             time: Timestamp::from_millis(warning.at_ms).to_string(),
