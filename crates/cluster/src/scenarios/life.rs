@@ -87,6 +87,11 @@ pub(super) async fn a_new_revision_takes_away_what_it_no_longer_has() -> Fake {
         .insert("MODE".to_owned(), "two".to_owned());
     world.apply(&second).await.unwrap();
     assert_eq!(names_of(&world, "httproutes/"), [] as [String; 0]);
+    // What was stored is the deployment's: another revision may want it again.
+    assert_ne!(
+        names_of(&world, "persistentvolumeclaims/"),
+        [] as [String; 0]
+    );
     // Pods of the first revision may still be started with its configuration.
     let both = names_of(&world, "configmaps/");
     assert!(of_revision_one.iter().all(|name| both.contains(name)));

@@ -9,13 +9,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nokube_api::sidecar::{AppSpec, DesiredState};
 use nokube_domain::Faults;
 use nokube_keys::Secret;
-use nokube_manifests::{Facts, Object, PodSecurity, app_objects, namespace_objects, workload};
+use nokube_manifests::{
+    Facts, Object, PodSecurity, app_objects, is_replaced_at_once, namespace_objects, workload,
+};
 use nokube_sidecar::TargetError;
 
 use super::ClusterTarget;
-use crate::api::{Place, Why, kind};
+use crate::api::{Deleted, Place, Why, kind};
 use crate::inventory::{Applied, Entry, shape};
 
+/// Begins the name of what holds an application's data.
+const VOLUME: &str = "PersistentVolumeClaim/";
 /// Kinds whose objects are of one revision, and are read by its pods as long as there are any.
 const OF_ONE_REVISION: [&str; 2] = ["ConfigMap", "Secret"];
 
@@ -70,6 +74,7 @@ impl ClusterTarget {
         if entry.applied.is_some() && app.desired == DesiredState::Running {
             self.try_dry(app, &objects).await?;
         }
+        self.make_room(app, &entry, &facts).await?;
         for object in &objects {
             self.write(app, object, &entry, is_new).await?;
             nokube_faults::crash_point("cluster.object_applied");
@@ -82,14 +87,17 @@ impl ClusterTarget {
             .cloned()
             .collect();
         entry.old.clear();
+        entry.made = wanted;
         for object in unwanted {
-            if app.desired == DesiredState::Running && is_of_one_revision(&object) {
+            if object.starts_with(VOLUME) {
+                // It goes with the deployment, not with a revision that has no use for it.
+                entry.made.insert(object);
+            } else if app.desired == DesiredState::Running && is_of_one_revision(&object) {
                 entry.old.insert(object);
             } else {
                 self.remove_object(app, &object).await?;
             }
         }
-        entry.made = wanted;
         entry.begun.clear();
         entry.applied = Some(Applied {
             generation: app.generation,
@@ -100,6 +108,30 @@ impl ClusterTarget {
             at_ms: now_ms(),
         });
         self.write_down(&entry).await
+    }
+
+    /// Takes away a Spin application whose volume the next one's pods are to have: SpinKube's operator starts
+    /// new pods before it ends old ones.
+    async fn make_room(
+        &self,
+        app: &AppSpec,
+        entry: &Entry,
+        facts: &Facts,
+    ) -> Result<(), TargetError> {
+        let new_pods = entry.applied.as_ref().is_some_and(|applied| {
+            applied.revision != app.revision || applied.restarted != facts.restarted
+        });
+        if !new_pods || !is_replaced_at_once(app) {
+            return Ok(());
+        }
+        let workload = workload(app);
+        let object = format!("{}/{}", workload.kind, workload.name);
+        if self.remove_object(app, &object).await? == Deleted::Going {
+            return Err(TargetError::Unavailable(
+                "the copy that has the volume is ending".to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Removes what earlier revisions had, once none of their pods is left.
