@@ -153,9 +153,10 @@ impl Candidate {
                 .await
                 .map(|lease| self.note(known, lease));
         };
-        let is_same = known
-            .as_ref()
-            .is_some_and(|known| known.lease.spec == found.spec);
+        // Every write is a sign of life, whatever the writer's clock says.
+        let is_same = known.as_ref().is_some_and(|known| {
+            known.lease.metadata.resource_version == found.metadata.resource_version
+        });
         if !is_same {
             *known = Some(Known {
                 lease: found.clone(),
@@ -243,21 +244,18 @@ impl Candidate {
         spec: &LeaseSpec,
         with_address: bool,
     ) -> Result<Option<Lease>, CallError> {
-        let annotations = if with_address {
-            json!({ ADDRESS: self.address })
-        } else {
-            Value::Null
-        };
         let mut body = json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {
                 "name": self.name,
                 "namespace": self.namespace,
-                "annotations": annotations,
             },
             "spec": spec,
         });
+        if with_address {
+            body["metadata"]["annotations"] = json!({ ADDRESS: self.address });
+        }
         let written = match before {
             Some(lease) => {
                 body["metadata"]["resourceVersion"] =

@@ -8,7 +8,7 @@ use crate::testing::{Fake, Rule, World, container, ready, spec};
 
 pub(super) async fn what_may_pass_is_repeated() -> Fake {
     let world = World::new().await;
-    let mut busy = Rule::status("PATCH", "/services/", 429, "too many requests");
+    let mut busy = Rule::status("PATCH", "/resourcequotas/", 429, "too many requests");
     busy.retry_after = Some("3");
     world.fake.script(busy);
     world
@@ -109,6 +109,9 @@ pub(super) async fn a_watch_that_broke_off_begins_anew() -> Fake {
     world
         .fake
         .script(Rule::status("LIST", "/pods", 503, "later").times(2));
+    // Something else happens, so that the watch of pods is behind what is forgotten.
+    let other = json!({ "metadata": { "name": "other" } });
+    world.fake.insert("/api/v1/namespaces", other);
     world.fake.forget_history();
     world.remove_pods(&app);
     world
