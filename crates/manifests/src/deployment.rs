@@ -17,7 +17,6 @@ use crate::Facts;
 use crate::app::App;
 use crate::config::Config;
 use crate::labels::matching;
-use crate::namespace::pull_secrets;
 use crate::object::Object;
 use crate::pod::{ProbeOf, seconds};
 use crate::service::PORT_NAME;
@@ -127,7 +126,6 @@ fn pod(app: &App<'_>, config: &Config<'_>) -> PodSpec {
         automount_service_account_token: Some(false),
         // Else the addresses of all services of the namespace are in the environment.
         enable_service_links: Some(false),
-        image_pull_secrets: pull_secrets(app.settings),
         security_context: Some(pod_security(app)),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         topology_spread_constraints: Some(spread(app)),

@@ -110,7 +110,8 @@ fn pull_secret(app: &AppSpec, settings: &Settings) -> Option<Secret> {
     })
 }
 
-/// References to the operator's pull secret, for whatever pulls images.
+/// References to the operator's pull secret, for what the platform built. Container images that users name are pulled
+/// without: else whoever deploys could read every image that the secret opens.
 pub(crate) fn pull_secrets(settings: &Settings) -> Option<Vec<LocalObjectReference>> {
     settings.pull_secret.as_ref().map(|_| {
         vec![LocalObjectReference {
@@ -124,7 +125,6 @@ fn service_account(app: &AppSpec, settings: &Settings) -> ServiceAccount {
     ServiceAccount {
         metadata: shared_meta(app, settings, "default"),
         automount_service_account_token: Some(false),
-        image_pull_secrets: pull_secrets(settings),
         ..ServiceAccount::default()
     }
 }
