@@ -216,7 +216,11 @@ mod tests {
 
     async fn ask(router: &Router, path: &str, passed_on: bool) -> (StatusCode, String) {
         // What is asked of the API has a body.
-        let method = if path.starts_with("/v1/") { "PUT" } else { "GET" };
+        let method = if path.starts_with("/v1/") {
+            "PUT"
+        } else {
+            "GET"
+        };
         let request = Request::builder().method(method).uri(path);
         let mut request = request.body(Body::from("body")).unwrap();
         if passed_on {

@@ -171,7 +171,7 @@ mod tests {
         begins.await.expect("it begins");
         given_up.abort();
         let mut next = tokio::spawn(async move { share.run(|| ()).await });
-        let early = tokio::time::timeout(std::time::Duration::from_millis(100), &mut next).await;
+        let early = tokio::time::timeout(Duration::from_millis(100), &mut next).await;
         assert!(early.is_err(), "the place was free");
         drop(release);
         next.await.expect("no panic").expect("done");
