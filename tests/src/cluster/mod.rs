@@ -9,6 +9,7 @@ pub mod faults;
 mod keeper;
 pub mod kube;
 mod parts;
+mod rights;
 pub mod sidecar;
 pub mod spec;
 mod tools;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use nokube_api::sidecar::{AppPhase, AppSpec, AppStatus};
@@ -11,11 +11,13 @@ use nokube_artifact::layout::Layout;
 use nokube_artifact::pack::{PackLimits, Source, pack};
 use nokube_keys::{SealingKey, Secret};
 use nokube_spinapp::manifest::Manifest;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::kube::Kube;
+pub use super::rights::{Right, Scope};
+use super::rights::{grant, rights, roles};
 use super::{Cluster, Running, Visit, keeper, resident_kb};
 use crate::platform::repository_root;
 use crate::wait::until;
@@ -47,32 +49,6 @@ pub struct Installation {
     pub account_token: String,
     rights: Vec<Right>,
     folder: TempDir,
-}
-
-/// Something that the sidecar asks to be allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Right {
-    /// Where.
-    pub scope: Scope,
-    /// The API group; empty for the core.
-    pub group: String,
-    /// The resource in the plural, with a subresource after a slash.
-    pub resource: String,
-    /// The verb.
-    pub verb: String,
-    /// On this object alone.
-    pub name: Option<String>,
-}
-
-/// Where a right is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// In all namespaces, and on what is in none.
-    Cluster,
-    /// In the sidecar's own namespace.
-    System,
-    /// In the namespaces it makes.
-    Tenants,
 }
 
 /// How a replica is started, beside what is the same for all.
@@ -308,87 +284,6 @@ impl Installation {
     }
 }
 
-/// The sidecar's objects of RBAC, as it prints them itself.
-fn roles(platform: &str, namespace: &str) -> Vec<Value> {
-    let output = Command::new(sidecar_program())
-        .args(["rbac", "--platform", platform, "--namespace", namespace])
-        .output()
-        .expect("nokube-sidecar runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    list["items"].as_array().expect("a list").clone()
-}
-
-/// Every right on its own.
-fn rights(objects: &[Value]) -> Vec<Right> {
-    let bound_everywhere = |role: &Value| {
-        let bindings = objects
-            .iter()
-            .filter(|object| object["kind"] == "ClusterRoleBinding");
-        let mut names = bindings.map(|binding| &binding["roleRef"]["name"]);
-        names.any(|name| *name == role["metadata"]["name"])
-    };
-    let mut rights = Vec::new();
-    for role in objects {
-        let scope = match role["kind"].as_str() {
-            Some("Role") => Scope::System,
-            Some("ClusterRole") if bound_everywhere(role) => Scope::Cluster,
-            Some("ClusterRole") => Scope::Tenants,
-            _ => continue,
-        };
-        for rule in role["rules"].as_array().into_iter().flatten() {
-            let words = |field: &str| -> Vec<String> {
-                let words = rule[field].as_array().into_iter().flatten();
-                words
-                    .filter_map(|word| Some(word.as_str()?.to_owned()))
-                    .collect()
-            };
-            let names = match words("resourceNames") {
-                names if names.is_empty() => vec![None],
-                names => names.into_iter().map(Some).collect(),
-            };
-            for group in words("apiGroups") {
-                for resource in words("resources") {
-                    for verb in words("verbs") {
-                        rights.extend(names.iter().map(|name| Right {
-                            scope,
-                            group: group.clone(),
-                            resource: resource.clone(),
-                            verb: verb.clone(),
-                            name: name.clone(),
-                        }));
-                    }
-                }
-            }
-        }
-    }
-    rights
-}
-
-async fn grant(kube: &Kube, object: &Value) {
-    let api = "/apis/rbac.authorization.k8s.io/v1";
-    let plural = match object["kind"].as_str() {
-        Some("ClusterRole") => "clusterroles",
-        Some("ClusterRoleBinding") => "clusterrolebindings",
-        Some("Role") => "roles",
-        Some("RoleBinding") => "rolebindings",
-        other => panic!("{other:?} is no object of RBAC"),
-    };
-    let path = match object["metadata"]["namespace"].as_str() {
-        Some(namespace) => format!("{api}/namespaces/{namespace}/{plural}"),
-        None => format!("{api}/{plural}"),
-    };
-    let answer = kube.create(&path, object).await;
-    // What is the same for all platforms of a cluster is there from the second on.
-    if answer.status != StatusCode::CONFLICT {
-        let _ = answer.expect(&path);
-    }
-}
-
 /// A running replica, and a client of its API.
 pub struct Sidecar {
     running: Running,
@@ -614,7 +509,7 @@ pub fn sealed(deployment_id: &str, secrets: &[(&str, &str)]) -> BTreeMap<String,
 ///
 /// # Panics
 /// When it was not built.
-fn sidecar_program() -> PathBuf {
+pub(super) fn sidecar_program() -> PathBuf {
     let path = std::env::var_os("NOKUBE_SIDECAR_BIN").map_or_else(
         || repository_root().join("target/release/nokube-sidecar"),
         PathBuf::from,
