@@ -1,7 +1,9 @@
 //! What the API server answers on a bad day, and what is not installed.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use nokube_api::sidecar::AppPhase;
 use nokube_tests::cluster::faults::{FaultyApi, Given};
 use nokube_tests::cluster::sidecar::{Installation, Options};
@@ -157,12 +159,15 @@ async fn a_kind_that_is_not_installed_is_named_and_waited_for() {
             .as_ref()
             .is_some_and(|message| message.contains("HTTPRoute"))
     };
-    let told = sidecar
-        .becomes(&exposed, |status| named(&status.message))
-        .await;
-    assert_ne!(told.phase, AppPhase::Running);
-    let _ = sidecar.runs(&inner).await;
-
+    let without = AssertUnwindSafe(async {
+        let told = sidecar
+            .becomes(&exposed, |status| named(&status.message))
+            .await;
+        assert_ne!(told.phase, AppPhase::Running);
+        let _ = sidecar.runs(&inner).await;
+    });
+    // Whatever comes of it, other tests need the definition.
+    let outcome = without.catch_unwind().await;
     for field in [
         "resourceVersion",
         "uid",
@@ -178,6 +183,9 @@ async fn a_kind_that_is_not_installed_is_named_and_waited_for() {
         .create(definitions, &definition)
         .await
         .expect(definitions);
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
     // Nobody asks again: the sidecar tries by itself.
     let _ = sidecar.reaches(&exposed, AppPhase::Running).await;
     let routes = "/apis/gateway.networking.k8s.io/v1/httproutes";
