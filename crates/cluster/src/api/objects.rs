@@ -63,7 +63,8 @@ struct DeleteAnswer {
 struct Page<T> {
     #[serde(default)]
     metadata: PageMeta,
-    items: Vec<T>,
+    /// `null` when only metadata was asked for and there is nothing.
+    items: Option<Vec<T>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -250,7 +251,7 @@ impl Cluster {
             match self.send(made(request(&params))?).await {
                 Ok(answer) => {
                     let page: Page<T> = answer.json()?;
-                    all.extend(page.items);
+                    all.extend(page.items.into_iter().flatten());
                     match page.metadata.next.filter(|next| !next.is_empty()) {
                         Some(next) => params.continue_token = Some(next),
                         None => return Ok(all),
@@ -271,6 +272,14 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_of_nothing_has_no_items() {
+        // As kube-apiserver 1.36 answers when only metadata is asked for.
+        let text = r#"{"kind":"PartialObjectMetadataList","metadata":{"resourceVersion":"7"},"items":null}"#;
+        let page: Page<WithMeta> = serde_json::from_str(text).unwrap();
+        assert_eq!(page.items.into_iter().flatten().count(), 0);
+    }
 
     #[test]
     fn paths_are_those_of_the_api() {
