@@ -20,11 +20,12 @@ pub(super) const NAMESPACE: Place<'static> = Place {
     namespace: None,
 };
 
-/// Published into every namespace by clusters and meshes.
-const PUBLISHED: [&str; 3] = [
+/// Published into every namespace by clusters and meshes, and by SpinKube's operator where a Spin application was.
+const PUBLISHED: [&str; 4] = [
     "kube-root-ca.crt",
     "istio-ca-root-cert",
     "openshift-service-ca.crt",
+    "spin-ca",
 ];
 /// Kinds of which somebody else's in our namespace keep it from being removed.
 const LOOKED_FOR: [&str; 7] = [
