@@ -172,23 +172,39 @@ impl Installation {
         sidecar
     }
 
-    /// What Kubernetes does with a container that has ended: starts it again. One that runs is waited for, since it may
-    /// be about to end.
+    /// What Kubernetes does with a container that has ended: starts it again. Of one that runs, a renewed lease is waited
+    /// for: who could not renew it for long is about to end.
     ///
     /// # Panics
     /// When neither answers.
     pub async fn started_again(&self, mut sidecar: Sidecar, options: Options) -> Sidecar {
         let began = std::time::Instant::now();
+        let before = self.renewed().await;
         loop {
             if sidecar.has_ended() {
                 return self.start_with(options).await;
             }
-            if let Some((200, _)) = sidecar.try_call(Method::GET, "/readyz", None).await {
+            let answer = sidecar.try_call(Method::GET, "/readyz", None).await;
+            if matches!(answer, Some((200, _))) && self.renewed().await != before {
                 return sidecar;
             }
             assert!(began.elapsed() < START_LIMIT, "{}", sidecar.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// When the lease was renewed last, as its holder writes it.
+    async fn renewed(&self) -> Option<String> {
+        let leases = self.cluster.kube().list(&self.leases()).await;
+        let lease = leases.first()?;
+        Some(lease["spec"]["renewTime"].as_str()?.to_owned())
+    }
+
+    fn leases(&self) -> String {
+        format!(
+            "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
+            self.namespace
+        )
     }
 
     /// Starts a replica that may never answer.
@@ -245,11 +261,7 @@ impl Installation {
 
     /// Takes the lead from a replica that is dead, so that the next one need not wait until that is certain.
     pub async fn forget_leader(&self) {
-        let leases = format!(
-            "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
-            self.namespace
-        );
-        let _ = self.cluster.kube().delete(&leases).await;
+        let _ = self.cluster.kube().delete(&self.leases()).await;
     }
 
     /// What the sidecar asks to be allowed.
