@@ -26,7 +26,9 @@ async fn what_keeps_pods_from_running_is_told() {
     let probed = tenant.image("probed", "not-ready").then(|app| {
         app.spec.health_check_enabled = true;
     });
-    let large = tenant.container("large").then(|app| {
+    // In a namespace of its own: it leaves nothing of the quota to others.
+    let large = Tenant::new("ada", "reasons-large");
+    let large = large.container("large").then(|app| {
         app.spec.replicas = 50;
         app.spec.memory_request = "4Gi".to_owned();
         app.spec.memory_limit = "4Gi".to_owned();
