@@ -71,7 +71,11 @@ enum Command {
     /// Writes the documents of the API from the code
     Openapi,
     /// Writes what the chart in `k8s/chart` makes of each set of values
-    K8s,
+    K8s {
+        /// Checks the chart and what is committed, and writes nothing; `check` does it too
+        #[arg(long)]
+        check: bool,
+    },
     /// Builds the platform's components and pushes them as one Spin artifact, for a cluster
     Image {
         /// Where to: `registry[:port]/repository:tag`
@@ -127,7 +131,8 @@ impl Arguments {
             Command::Check => check::run(&layout),
             Command::Bench { arguments } => bench::run(&layout, &arguments),
             Command::Openapi => openapi::run(&layout),
-            Command::K8s => k8s::run(&layout),
+            Command::K8s { check: true } => k8s::check(&layout),
+            Command::K8s { check: false } => k8s::run(&layout),
             Command::Image { push, plain_http } => image::run(&layout, &push, plain_http),
             Command::Tidy => tidy::run(&layout),
         }
