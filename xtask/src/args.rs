@@ -45,8 +45,8 @@ enum Command {
         /// Fails when a program is missing without which some tests are left out
         #[arg(long)]
         everything: bool,
-        /// Builds a control plane, once, where Go and its module proxy are to be had; else the tests of the cluster
-        /// target are left out unless it is there already
+        /// The tests of the cluster target too: builds a control plane, once, where Go and its module proxy are to be
+        /// had
         #[arg(long)]
         cluster: bool,
     },

@@ -83,14 +83,17 @@ const MODULES: [Module; 5] = [
     },
 ];
 
-/// Where its programs are, as a search path; nothing when they are not built, and `build` does not say to build them or
-/// they cannot be built, which is said.
-pub(crate) fn prepare(layout: &Layout, build: bool) -> Option<OsString> {
+/// Where its programs are, as a search path; nothing when they are not wanted, or cannot be built, which is said.
+pub(crate) fn prepare(layout: &Layout, is_wanted: bool) -> Option<OsString> {
     if let Some(given) = env::var_os(VARIABLE) {
         return Some(given);
     }
-    match folders(layout, build) {
-        Ok(folders) => folders,
+    // Only when it is wanted: it takes minutes, and gigabytes of memory.
+    if !is_wanted {
+        return None;
+    }
+    match folders(layout) {
+        Ok(folders) => Some(folders),
         Err(error) => {
             note(&format!("the control plane cannot be built: {error:#}"));
             None
@@ -98,7 +101,7 @@ pub(crate) fn prepare(layout: &Layout, build: bool) -> Option<OsString> {
     }
 }
 
-fn folders(layout: &Layout, build: bool) -> anyhow::Result<Option<OsString>> {
+fn folders(layout: &Layout) -> anyhow::Result<OsString> {
     let assets = env::var_os(ASSETS).map(PathBuf::from);
     let mut folders = Vec::new();
     for module in &MODULES {
@@ -107,9 +110,6 @@ fn folders(layout: &Layout, build: bool) -> anyhow::Result<Option<OsString>> {
         }
         let folder = module.kept_in(layout)?;
         if !folder.is_dir() {
-            if !build {
-                return Ok(None);
-            }
             module
                 .build(layout, &folder)
                 .with_context(|| format!("building {}", module.folder))?;
@@ -118,8 +118,7 @@ fn folders(layout: &Layout, build: bool) -> anyhow::Result<Option<OsString>> {
     }
     // Last: of a module that had to be built, none of its programs is taken from there.
     folders.extend(assets);
-    let joined = env::join_paths(folders).context("a folder's name cannot be part of a path")?;
-    Ok(Some(joined))
+    env::join_paths(folders).context("a folder's name cannot be part of a path")
 }
 
 impl Module {
