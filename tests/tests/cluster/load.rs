@@ -73,7 +73,6 @@ async fn a_thousand_deployments_become_ready_and_the_sidecar_stays_small() {
     let ready = began.elapsed();
     let settled_kb = sidecar.resident_kb();
 
-    #[expect(clippy::print_stdout, reason = "figures are what a measurement is for")]
     {
         println!(
             "  {count} deployments of {USERS} users: accepted in {:.1} s, all ready after {:.1} s",
@@ -93,7 +92,6 @@ async fn a_thousand_deployments_become_ready_and_the_sidecar_stays_small() {
     installation.forget_leader().await;
     let again = installation.start().await;
     let restarted_kb = all_are(&again, count, |app| app.phase == AppPhase::Running).await;
-    #[expect(clippy::print_stdout, reason = "figures are what a measurement is for")]
     {
         println!(
             "  started anew: {:.1} MB at most",
