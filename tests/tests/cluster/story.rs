@@ -58,10 +58,8 @@ async fn a_site_and_a_container_are_deployed_to_the_cluster_by_the_platforms_api
         .as_str()
         .expect("an id")
         .to_owned();
-    let namespace = deployed["namespace"]
-        .as_str()
-        .expect("a namespace")
-        .to_owned();
+    // Of the project and its environment: nobody else has a project of that name here.
+    let namespace = "story-shop-production".to_owned();
     let deployment = object(&kube, DEPLOYMENTS, &namespace, "api").await;
     assert_eq!(deployment["spec"]["replicas"], 2);
     assert_eq!(deployed["replicas_ready"], 2, "{deployed}");
