@@ -129,8 +129,15 @@ async fn a_site_and_a_container_are_deployed_to_the_cluster_by_the_platforms_api
         .unwrap_or_default();
     assert!(faults >= 3, "{problem}");
 
-    api.delete(&format!("/projects/{project}"))
-        .await
-        .expect(204);
+    // 409 while what is taken down is not gone yet: pods have their time to end.
+    until("the project to go", Duration::from_secs(120), || async {
+        let answer = api.delete(&format!("/projects/{project}")).await;
+        if answer.status == 204 {
+            return Some(());
+        }
+        let _ = answer.problem(409);
+        None
+    })
+    .await;
     until_nothing_is_in(&kube, &namespace).await;
 }
