@@ -27,24 +27,26 @@ pub(crate) struct PocketBase {
     pub(crate) calls: Calls,
     pub(crate) refresh: String,
     _child: Child,
-    _data: TempDir,
+    _folder: TempDir,
 }
 
 impl PocketBase {
     /// Starts it, makes its collection, fills it.
     pub(crate) async fn start(program: &Path) -> anyhow::Result<Self> {
-        let data = tempfile::tempdir()?;
+        let folder = tempfile::tempdir()?;
+        // It keeps what changed its collections beside its data.
+        let data = folder.path().join("data");
         let made = Command::new(program)
             .args(["superuser", "upsert", EMAIL, PASSWORD, "--dir"])
-            .arg(data.path())
+            .arg(&data)
             .output()
             .await?;
         ensure!(made.status.success(), "PocketBase takes no superuser");
-        let (mut first, address) = serve(program, data.path()).await?;
+        let (mut first, address) = serve(program, &data).await?;
         let user_id = make_collection(&address).await?;
         first.kill().await?;
-        fill(&data.path().join("data.db"), &user_id)?;
-        let (child, address) = serve(program, data.path()).await?;
+        fill(&data.join("data.db"), &user_id)?;
+        let (child, address) = serve(program, &data).await?;
         let client = Client::new();
         let login = json!({ "identity": EMAIL, "password": PASSWORD });
         let path = "/api/collections/users/auth-with-password";
@@ -73,7 +75,7 @@ impl PocketBase {
             address,
             calls,
             _child: child,
-            _data: data,
+            _folder: folder,
         })
     }
 
