@@ -7,11 +7,11 @@ use std::time::Duration;
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use nokube_spinapp::routes::Router;
-use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::handler::InstantiationError;
 
 use crate::answer::{Answer, CancelOnDrop};
 use crate::body;
+use crate::closing::Closing;
 use crate::component::{Component, ComponentShared};
 use crate::failure::{Crowd, Failure};
 use crate::gate::Flights;
@@ -39,7 +39,7 @@ pub struct App {
     pub(crate) components: HashMap<String, Component>,
     pub(crate) log: Arc<AppLog>,
     pub(crate) flights: Arc<Flights>,
-    pub(crate) closed: CancellationToken,
+    pub(crate) closing: Arc<Closing>,
 }
 
 /// Why an application is not ready.
@@ -99,7 +99,7 @@ impl App {
 
     /// Ends its idle instances; those at work end with their request.
     pub fn close(&self) {
-        self.closed.cancel();
+        self.closing.close();
     }
 
     pub(crate) fn components(&self) -> impl Iterator<Item = &Component> {
@@ -366,6 +366,6 @@ impl std::fmt::Debug for App {
 impl Drop for App {
     fn drop(&mut self) {
         // Idle instances hold what their component shares, not the application.
-        self.closed.cancel();
+        self.closing.close();
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct RequestState {
     worker: AtomicWaker,
     returned: AtomicBool,
     over: AtomicBool,
+    /// Others run in the same instance, which looks for what is over among them.
+    is_shared: AtomicBool,
     ended: AtomicBool,
     ended_notify: Notify,
     started: OnceLock<Instant>,
@@ -66,6 +68,7 @@ impl RequestState {
             worker: AtomicWaker::new(),
             returned: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            is_shared: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             ended_notify: Notify::new(),
             started: OnceLock::new(),
@@ -98,8 +101,9 @@ impl RequestState {
         self.failure.get()
     }
 
-    /// The guest begins now.
-    pub(crate) fn start(&self) {
+    /// The guest begins now; `is_shared` tells whether its instance may serve others beside it.
+    pub(crate) fn start(&self, is_shared: bool) {
+        self.is_shared.store(is_shared, Ordering::Release);
         let _ = self.started.set(Instant::now());
     }
 
@@ -125,7 +129,10 @@ impl RequestState {
     /// The answer is sent, or nothing of it is wanted.
     pub(crate) fn over(&self) {
         self.over.store(true, Ordering::Release);
-        self.worker.wake();
+        // Where it runs alone, nothing is done about it before the guest comes to rest.
+        if self.is_shared.load(Ordering::Acquire) {
+            self.worker.wake();
+        }
     }
 
     pub(crate) fn is_sent(&self) -> bool {
