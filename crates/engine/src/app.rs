@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{Method, Request, Response, StatusCode, Uri, header, uri};
 use http_body_util::{BodyExt, Empty};
 use nokube_spinapp::routes::Router;
 use wasmtime_wasi_http::handler::InstantiationError;
@@ -344,13 +344,13 @@ fn settle_host(request: &mut Request<Body>, client: Client) -> Result<String, Fa
         .path_and_query()
         .ok_or(Failure::BadRequest("The path is missing."))?
         .clone();
-    let uri = Uri::builder()
-        .scheme(client.scheme())
-        .authority(host.as_str())
-        .path_and_query(path)
-        .build()
-        .map_err(|_| Failure::BadRequest("The Host field is not a host."))?;
-    *request.uri_mut() = uri;
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(client.scheme());
+    parts.authority = host.parse().ok();
+    parts.path_and_query = Some(path);
+    // Refused without an authority.
+    *request.uri_mut() =
+        Uri::from_parts(parts).map_err(|_| Failure::BadRequest("The Host field is not a host."))?;
     Ok(host)
 }
 
