@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{Method, Request, Response, StatusCode, Uri, header, uri};
 use http_body_util::{BodyExt, Empty};
 use nokube_spinapp::routes::Router;
-use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::handler::InstantiationError;
 
 use crate::answer::{Answer, CancelOnDrop};
 use crate::body;
+use crate::closing::Closing;
 use crate::component::{Component, ComponentShared};
 use crate::failure::{Crowd, Failure};
 use crate::gate::Flights;
@@ -39,7 +39,7 @@ pub struct App {
     pub(crate) components: HashMap<String, Component>,
     pub(crate) log: Arc<AppLog>,
     pub(crate) flights: Arc<Flights>,
-    pub(crate) closed: CancellationToken,
+    pub(crate) closing: Arc<Closing>,
 }
 
 /// Why an application is not ready.
@@ -99,7 +99,7 @@ impl App {
 
     /// Ends its idle instances; those at work end with their request.
     pub fn close(&self) {
-        self.closed.cancel();
+        self.closing.close();
     }
 
     pub(crate) fn components(&self) -> impl Iterator<Item = &Component> {
@@ -344,13 +344,13 @@ fn settle_host(request: &mut Request<Body>, client: Client) -> Result<String, Fa
         .path_and_query()
         .ok_or(Failure::BadRequest("The path is missing."))?
         .clone();
-    let uri = Uri::builder()
-        .scheme(client.scheme())
-        .authority(host.as_str())
-        .path_and_query(path)
-        .build()
-        .map_err(|_| Failure::BadRequest("The Host field is not a host."))?;
-    *request.uri_mut() = uri;
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(client.scheme());
+    parts.authority = host.parse().ok();
+    parts.path_and_query = Some(path);
+    // Refused without an authority.
+    *request.uri_mut() =
+        Uri::from_parts(parts).map_err(|_| Failure::BadRequest("The Host field is not a host."))?;
     Ok(host)
 }
 
@@ -366,6 +366,6 @@ impl std::fmt::Debug for App {
 impl Drop for App {
     fn drop(&mut self) {
         // Idle instances hold what their component shares, not the application.
-        self.closed.cancel();
+        self.closing.close();
     }
 }
