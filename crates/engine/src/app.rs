@@ -164,22 +164,23 @@ impl App {
     ) -> Response<Body> {
         strip_spin_headers(request.headers_mut());
         let id = settle_request_id(request.headers_mut());
-        let path = request.uri().path().to_owned();
+        let asked = request.uri().clone();
+        let path = asked.path();
         if let Some(well_known) = path.strip_prefix(WELL_KNOWN) {
             return match well_known {
                 "health" => answer(StatusCode::OK, "text/plain", "OK".to_owned(), &id),
-                _ => Failure::NoRoute.response(&path, &id),
+                _ => Failure::NoRoute.response(path, &id),
             };
         }
         let host = match settle_host(&mut request, client) {
             Ok(host) => host,
-            Err(failure) => return failure.response(&path, &id),
+            Err(failure) => return failure.response(path, &id),
         };
-        let Some(found) = self.router.find(&path) else {
-            return Failure::NoRoute.response(&path, &id);
+        let Some(found) = self.router.find(path) else {
+            return Failure::NoRoute.response(path, &id);
         };
         let Some(component) = self.components.get(found.component) else {
-            return Failure::NoRoute.response(&path, &id);
+            return Failure::NoRoute.response(path, &id);
         };
         let facts = RouteFacts {
             path_info: &found.trailing,
@@ -188,8 +189,7 @@ impl App {
             component_route: found.route.prefix(),
             named: &found.parameters,
         };
-        let uri = request.uri().clone();
-        add_spin_headers(request.headers_mut(), &uri, &host, client, &facts);
+        add_spin_headers(request.headers_mut(), &asked, &host, client, &facts);
         self.serve(component, request, id, depth).await
     }
 
@@ -228,7 +228,7 @@ impl App {
         id: String,
         depth: ChainDepth,
     ) -> Response<Body> {
-        let path = request.uri().path().to_owned();
+        let uri = request.uri().clone();
         match self.try_serve(component, request, &id, depth).await {
             Ok(response) => response,
             Err(failure) => {
@@ -240,7 +240,7 @@ impl App {
                     self.log
                         .system(Some(&component.shared.id), Some(&id), &line);
                 }
-                failure.response(&path, &id)
+                failure.response(uri.path(), &id)
             }
         }
     }
