@@ -257,7 +257,7 @@ pub(crate) async fn deployment_want_revision(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = tx
-        .execute(
+        .execute_counted(
             &format!(
                 "UPDATE deployments SET {NEXT}, revision = ?5, custom_domain = ?6, replicas = ?7, \
                  replicas_total = ?7, desired = coalesce(?8, desired), status = 'pending' \
@@ -288,7 +288,7 @@ pub(crate) async fn deployment_want(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = tx
-        .execute(
+        .execute_counted(
             &format!(
                 "UPDATE deployments SET {NEXT}, desired = ?5, replicas = ?6, replicas_total = ?6, \
                  status = 'pending' WHERE {UNCHANGED}"
@@ -313,7 +313,7 @@ pub(crate) async fn deployment_want_deleted(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = tx
-        .execute(
+        .execute_counted(
             &format!(
                 "UPDATE deployments SET {NEXT}, desired = 'deleted', status = 'deleting' \
                  WHERE {UNCHANGED}"
