@@ -3,7 +3,7 @@
 use nokube_domain::{DisplayName, Invalid};
 use nokube_guest::db::{Db, DbError};
 use nokube_guest::host::OutboundAnswer;
-use nokube_guest::testing::TestApp;
+use nokube_guest::testing::{TestApp, check_health};
 use nokube_guest::{Caller, Component, Ctx, Error, Method, Response, Route};
 use serde_json::json;
 
@@ -259,6 +259,11 @@ fn what_the_platform_itself_asks_every_second_is_logged_when_it_is_refused() {
     assert_eq!(logged(&app), Vec::<serde_json::Value>::new());
     assert_eq!(lease("wrong"), 401);
     assert_eq!(logged(&app)[0]["status"], 401);
+}
+
+#[test]
+fn health_is_503_without_its_database() {
+    check_health(&app());
 }
 
 #[test]
