@@ -7,7 +7,7 @@
 mod access;
 mod followers;
 
-pub use access::{ProjectAccess, project_for};
+pub use access::{ProjectAccess, only_visible, project_for};
 pub use followers::{STREAM_MS, follow_until};
 
 use crate::Ctx;
