@@ -313,3 +313,8 @@ impl Scene {
 fn id_of(deployment: &Value) -> String {
     deployment["deployment_id"].as_str().unwrap().to_owned()
 }
+
+#[test]
+fn health_asks_the_database() {
+    nokube_guest::testing::check_health(&Scene::new().app);
+}

@@ -133,7 +133,7 @@ pub(crate) async fn api_token_of_user(
 
 /// Drops one of a user's tokens, and those it made.
 pub(crate) async fn api_token_delete(tx: &Tx, user: UserId, id: &str) -> Result<u64, DbError> {
-    tx.execute(
+    tx.execute_counted(
         "DELETE FROM api_tokens WHERE user_id = ?1 AND id = ?2",
         params![user, id],
     )
@@ -142,7 +142,7 @@ pub(crate) async fn api_token_delete(tx: &Tx, user: UserId, id: &str) -> Result<
 
 /// Drops all of a user's tokens.
 pub(crate) async fn api_tokens_delete_all(tx: &Tx, user: UserId) -> Result<u64, DbError> {
-    tx.execute("DELETE FROM api_tokens WHERE user_id = ?1", params![user])
+    tx.execute_counted("DELETE FROM api_tokens WHERE user_id = ?1", params![user])
         .await
 }
 

@@ -120,7 +120,7 @@ pub(crate) async fn invitation_use(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let used = tx
-        .execute(
+        .execute_counted(
             "UPDATE invitations SET used_by = ?2, used_at_ms = ?3 \
              WHERE id = ?1 AND used_at_ms IS NULL AND expires_at_ms > ?3",
             params![id, user, now],
