@@ -138,7 +138,7 @@ pub struct Observed {
     /// Copies of the applied generation that answer.
     pub replicas_ready: u32,
     /// Kinds of the objects that were made.
-    pub objects: Vec<String>,
+    pub objects: Vec<&'static str>,
 }
 
 impl Observed {

@@ -13,7 +13,7 @@ pub(super) async fn a_spin_application_runs_and_leaves_nothing_behind() -> Fake 
     let observed = world.observe(&app).await;
     assert_eq!((observed.applied, observed.replicas_ready), (Some(1), 1));
     for kind in ["Namespace", "SpinApp"] {
-        assert!(observed.objects.iter().any(|made| made == kind), "{kind}");
+        assert!(observed.objects.contains(&kind), "{kind}");
     }
     // Applying the same again is no change.
     world.apply(&app).await.unwrap();

@@ -8,7 +8,7 @@ mod pod;
 mod raw;
 mod watches;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub(crate) struct App {
     namespace: String,
     service: String,
     pub(crate) workload: Option<Workload>,
-    pub(crate) pods: BTreeMap<String, Pod>,
+    pub(crate) pods: Pods,
     pub(crate) warnings: VecDeque<Warning>,
     /// A generation's workload was written and is yet to be seen.
     awaited: Option<(u64, Instant)>,
@@ -213,7 +213,7 @@ impl Seen {
         for (id, app) in &mut state.apps {
             let is_found = |name: &str| found.contains(&(id.clone(), name.to_owned()));
             match watched {
-                Watched::Pod => app.pods.retain(|name, _| is_found(name)),
+                Watched::Pod => app.pods.retain(is_found),
                 Watched::Deployment | Watched::SpinApp => {
                     app.workload
                         .take_if(|workload| workload.kind == watched && !is_found(&app.service));
@@ -253,11 +253,9 @@ impl Seen {
                 app.workload = Some(workload);
             }
             Watched::Pod => {
-                let pod = Pod::of(raw);
-                if app.pods.get(&name) == Some(&pod) {
+                if !app.pods.insert(&name, Pod::of(raw)) {
                     return Some((id, name));
                 }
-                app.pods.insert(name.clone(), pod);
             }
             Watched::Event => {
                 let warning = raw.warning();

@@ -112,7 +112,7 @@ impl Target for FakeTarget {
                 serving: there.serving,
                 health: there.health.clone(),
                 replicas_ready: u32::from(there.serving.is_some()),
-                objects: vec!["Application".to_owned()],
+                objects: vec!["Application"],
             }))
     }
 

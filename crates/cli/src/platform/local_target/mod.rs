@@ -343,8 +343,8 @@ impl Target for LocalTarget {
 }
 
 /// Kinds of what is made of a deployment here.
-fn objects() -> Vec<String> {
-    vec!["Application".to_owned()]
+fn objects() -> Vec<&'static str> {
+    vec!["Application"]
 }
 
 fn is_to_be_stopped(app: &AppSpec) -> bool {
