@@ -89,7 +89,12 @@ pub(crate) const PERMISSIONS: &[Permission] = &[
         &["create", "get", "update"],
     ),
     may(Scope::Tenants, CORE, "limitranges", SHARED),
-    may(Scope::Tenants, CORE, "resourcequotas", SHARED),
+    may(
+        Scope::Tenants,
+        CORE,
+        "resourcequotas",
+        &["create", "get", "patch"],
+    ),
     may(Scope::Tenants, CORE, "serviceaccounts", SHARED),
     may(Scope::Tenants, SPINKUBE, "spinappexecutors", SHARED),
     may(Scope::Tenants, NETWORKING, "networkpolicies", OWN),

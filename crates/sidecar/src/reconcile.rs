@@ -296,6 +296,11 @@ impl Reconciler {
                         return Ok(Next::Now);
                     }
                 }
+                Action::Refresh => {
+                    self.refresh(app, cell).await;
+                    // What woke this task meanwhile is looked at.
+                    return Ok(Next::Soon);
+                }
                 Action::Wake => {
                     if !self.apply_unless_superseded(app, cell, "Woken").await? {
                         return Ok(Next::Now);
@@ -375,6 +380,19 @@ impl Reconciler {
                 Ok(true)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Applies the same again. What does not go well is tried again when it is due again: what serves has not
+    /// failed by that.
+    async fn refresh(&self, app: &AppSpec, cell: &AppCell) {
+        let outcome = tokio::select! {
+            outcome = self.apply(app) => outcome,
+            () = self.superseded(app, cell) => return,
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(deployment = app.deployment_id, %error, "not applied again");
+            lock(&cell.state).note(EventKind::Warning, "NotReapplied", &error.to_string());
         }
     }
 

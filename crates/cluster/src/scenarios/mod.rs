@@ -7,10 +7,11 @@
 //! | | stopping and starting; restarting; scaling |
 //! | | two deployments in one namespace |
 //! | `trouble` | 409, 429 with Retry-After and 5xx are repeated; an outage ends |
-//! | | an admission webhook refuses; a quota is used up; SpinKube is not installed yet |
-//! | | a watch breaks off and begins anew (410); somebody removes what was made |
+//! | | an admission webhook refuses; a quota is used up, or not counted yet; SpinKube is not installed yet |
+//! | | a watch breaks off and begins anew (410), also when it cannot begin; somebody removes what was made |
 //! | | a crash between two objects, then going on, and then removing |
 //! | `others` | namespaces and objects of somebody else, fields that another client changed |
+//! | | what was changed or removed is written again, at once or after a while |
 //! | | somebody else's objects keep a namespace |
 //! | | who does not lead writes nothing |
 //! | `logs` | earlier containers, several pods, a cursor that outlives the sidecar |
@@ -73,6 +74,7 @@ scenarios!(
     trouble::what_may_pass_is_repeated,
     trouble::a_denied_revision_leaves_the_one_before_alone,
     trouble::a_used_up_quota_is_told,
+    trouble::a_quota_holds_before_there_is_anything_to_count,
     trouble::spinkube_that_is_installed_later_is_found,
     trouble::a_watch_that_broke_off_begins_anew,
     trouble::what_somebody_removed_is_to_be_applied_again,
@@ -81,6 +83,8 @@ scenarios!(
     others::namespaces_that_are_not_ours_are_refused,
     others::objects_that_are_not_ours_are_left_alone,
     others::fields_that_another_client_changed_are_taken_back,
+    others::what_somebody_changed_is_written_again,
+    others::what_is_not_watched_is_written_again_after_a_while,
     others::a_namespace_with_somebody_elses_objects_stays,
     others::who_does_not_lead_writes_nothing,
     logs::a_log_goes_on_after_restarts_of_everything,

@@ -84,6 +84,27 @@ pub(super) async fn a_used_up_quota_is_told() -> Fake {
     world.fake
 }
 
+pub(super) async fn a_quota_holds_before_there_is_anything_to_count() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.fake.let_quotas_wait(true);
+    let error = world.apply(&app).await.unwrap_err();
+    assert!(
+        matches!(&error, TargetError::Unavailable(message) if message.contains("quota")),
+        "{error}"
+    );
+    assert_eq!(world.workload(&app), None);
+    let named = |resource: &str| {
+        let names = world.names(&app);
+        names.iter().any(|name| name.starts_with(resource))
+    };
+    assert!(named("resourcequotas/") && !named("services/"));
+    // The next attempt goes on once it is counted.
+    world.fake.let_quotas_wait(false);
+    world.runs(&app).await;
+    world.fake
+}
+
 pub(super) async fn spinkube_that_is_installed_later_is_found() -> Fake {
     let fake = Fake::new();
     let missing = |verb| Rule {

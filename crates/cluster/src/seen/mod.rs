@@ -4,6 +4,7 @@
 //! Of each object only a few fields stay. Objects that bear our labels but are of no deployment we know,
 //! or lie in another namespace than that one's, are not believed.
 
+mod again;
 mod pod;
 mod raw;
 mod watches;
@@ -16,7 +17,9 @@ use nokube_sidecar::TargetEvent;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub(crate) use pod::{Pod, Trouble, told};
+use again::Again;
+pub(crate) use again::EVERY;
+pub(crate) use pod::{Pod, Pods, Trouble, told};
 use raw::Raw;
 pub(crate) use watches::{Watched, follow};
 
@@ -51,6 +54,7 @@ struct State {
     /// Deployments that changed since they were last asked for.
     pending: BTreeSet<String>,
     everything: bool,
+    again: Again,
 }
 
 /// How far a kind's watch is.
@@ -75,13 +79,20 @@ pub(crate) struct App {
     awaited: Option<(u64, Instant)>,
     /// The newest generation that was ready.
     pub(crate) reached: Option<u64>,
+    /// When it was written by us, and the workload's own generation after that.
+    written: Option<(Instant, i64)>,
+    /// When it is written again at the latest.
+    again_at: Option<Instant>,
 }
 
 /// The SpinApp or Deployment of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Workload {
     kind: Watched,
+    /// The deployment's generation that it was applied for.
     pub(crate) generation: u64,
+    /// The object's own, which the cluster counts up whoever changes what is wanted of it.
+    object_generation: i64,
     /// A condition that says it goes wrong, in the cluster's words.
     pub(crate) trouble: Option<Box<str>>,
     /// The cluster has given up waiting for it.
@@ -319,6 +330,7 @@ pub(crate) mod tests {
             workload: Some(Workload {
                 kind: Watched::Deployment,
                 generation,
+                object_generation: 1,
                 trouble: None,
                 overdue: false,
             }),

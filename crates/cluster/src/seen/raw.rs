@@ -198,6 +198,7 @@ impl Raw {
         });
         Workload {
             kind,
+            object_generation: self.metadata.object.generation.unwrap_or_default(),
             generation: self
                 .annotation(GENERATION)
                 .and_then(|generation| generation.parse().ok())

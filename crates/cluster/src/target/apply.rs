@@ -15,7 +15,7 @@ use nokube_manifests::{
 use nokube_sidecar::TargetError;
 
 use super::ClusterTarget;
-use crate::api::{Deleted, Place, Why, kind};
+use crate::api::{Deleted, Meta, Place, Why, kind};
 use crate::inventory::{Applied, Entry, shape};
 
 /// Begins the name of what holds an application's data.
@@ -68,15 +68,30 @@ impl ClusterTarget {
         self.write_down(&entry).await?;
         nokube_faults::crash_point("cluster.inventory_written");
         self.seen.register(id, &app.namespace, &app.service);
-        self.seen.awaits(id, app.generation);
+        // The same again, for the sake of what somebody may have changed.
+        let since = entry.applied.as_ref().filter(|applied| {
+            applied.generation == app.generation
+                && applied.desired == app.desired
+                && self.seen.look(id, |seen| seen.workload.is_some())
+        });
+        let since = since.map(|applied| applied.at_ms);
+        if since.is_none() {
+            self.seen.awaits(id, app.generation);
+        }
 
         let is_new = self.prepare_namespace(app, &shared).await?;
-        if entry.applied.is_some() && app.desired == DesiredState::Running {
+        let is_new_revision = entry.applied.is_some() && since.is_none();
+        if is_new_revision && app.desired == DesiredState::Running {
             self.try_dry(app, &objects).await?;
         }
         self.make_room(app, &entry, &facts).await?;
+        let workload = workload(app);
+        let mut object_generation = None;
         for object in &objects {
-            self.write(app, object, &entry, is_new).await?;
+            let written = self.write(app, object, &entry, is_new).await?;
+            if object.kind == workload.kind && object.name == workload.name {
+                object_generation = Some(written.generation);
+            }
             nokube_faults::crash_point("cluster.object_applied");
         }
         nokube_faults::crash_point("cluster.objects_applied");
@@ -107,7 +122,9 @@ impl ClusterTarget {
             shape: shape(app),
             at_ms: now_ms(),
         });
-        self.write_down(&entry).await
+        self.write_down(&entry).await?;
+        self.seen.written(id, object_generation);
+        Ok(())
     }
 
     /// Takes away a Spin application whose volume the next one's pods are to have: SpinKube's operator starts
@@ -195,14 +212,14 @@ impl ClusterTarget {
         object: &Object,
         entry: &Entry,
         namespace_is_new: bool,
-    ) -> Result<(), TargetError> {
+    ) -> Result<Meta, TargetError> {
         let id = object.id();
         let failed = |error| self.note_namespace(Some(&app.namespace), &error, &id);
         if !namespace_is_new && !entry.made.contains(&id) {
             self.check_ours(app, &id).await?;
         }
         match self.cluster.apply(object, false, false).await {
-            Ok(_) => Ok(()),
+            Ok(written) => Ok(written),
             Err(error) if error.why() == Some(Why::FieldsHeld) => {
                 self.check_ours(app, &id).await?;
                 tracing::info!(
@@ -212,7 +229,6 @@ impl ClusterTarget {
                 self.cluster
                     .apply(object, true, false)
                     .await
-                    .map(|_| ())
                     .map_err(failed)
             }
             Err(error) => Err(failed(error)),

@@ -26,6 +26,7 @@ use nokube_manifests::Settings;
 use nokube_sidecar::{Adopted, Health, LogQuery, Observed, Target, TargetError, TargetEvent};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub(crate) use self::apply::now_ms;
 use self::remove::Removing;
@@ -61,8 +62,8 @@ pub(crate) struct ClusterTarget {
     leading: watch::Receiver<bool>,
     /// Who works in a namespace, works there alone.
     turns: Turns,
-    /// Namespaces that are as they should be, by a hash of what they should be.
-    namespaces: Mutex<HashMap<String, String>>,
+    /// Namespaces that are as they should be: a hash of what they should be, and since when.
+    namespaces: Mutex<HashMap<String, (String, Instant)>>,
     removing: Mutex<HashMap<String, Removing>>,
     work: Semaphore,
     watches: Mutex<JoinSet<()>>,
@@ -187,6 +188,8 @@ impl Target for ClusterTarget {
                 self.remove_old(id).await;
             }
         }
+        observed.stale = observed.applied == Some(app.generation)
+            && self.seen.is_to_be_written(id, app.spec.enable_autoscaling);
         if let Some(removing) = lock(&self.removing).get(id)
             && let Some(message) = removing.message()
         {

@@ -31,6 +31,7 @@ pub(super) fn observe(app: &AppSpec, entry: &Entry, seen: &App) -> Observed {
             .filter(|_| !is_missing)
             .map(|applied| applied.generation),
         serving: applied.map(|applied| applied.generation),
+        stale: false,
         health: match applied {
             Some(applied) if !is_missing => health(app, entry, applied, seen, ready),
             _ => Health::Progressing(None),

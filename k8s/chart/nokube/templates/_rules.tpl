@@ -39,7 +39,7 @@
   verbs: [create, patch]
 - apiGroups: [""]
   resources: [resourcequotas]
-  verbs: [create, patch]
+  verbs: [create, get, patch]
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [create, patch]

@@ -273,6 +273,7 @@ impl Target for LocalTarget {
             present: true,
             applied: state.applied,
             serving: state.serving,
+            stale: false,
             replicas_ready: if health == Health::Ready {
                 // One process answers as many requests at once as a copy's limits allow, times copies.
                 app.spec.replicas
