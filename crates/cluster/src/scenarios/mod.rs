@@ -77,6 +77,7 @@ scenarios!(
     trouble::a_quota_holds_before_there_is_anything_to_count,
     trouble::spinkube_that_is_installed_later_is_found,
     trouble::a_watch_that_broke_off_begins_anew,
+    trouble::a_watch_that_cannot_begin_lists_anew,
     trouble::what_somebody_removed_is_to_be_applied_again,
     trouble::a_crash_between_two_objects_loses_nothing,
     trouble::what_was_begun_before_a_crash_is_removed,

@@ -146,6 +146,35 @@ pub(super) async fn a_watch_that_broke_off_begins_anew() -> Fake {
     world.fake
 }
 
+pub(super) async fn a_watch_that_cannot_begin_lists_anew() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    world.fake.refuse_old_watches();
+    let lists = || {
+        let calls = world.fake.calls();
+        calls
+            .iter()
+            .filter(|call| *call == "LIST /api/v1/pods")
+            .count()
+    };
+    let before = lists();
+    // What is removed before the next watch begins is told by a list alone.
+    world.remove_pods(&app);
+    let other = json!({ "metadata": { "name": "other" } });
+    world.fake.insert("/api/v1/namespaces", other);
+    world.fake.forget_history();
+    world
+        .until_health(&app, |health| matches!(health, Health::Progressing(_)))
+        .await;
+    assert_eq!(lists(), before + 1);
+    world.make_pods(&app, &ready());
+    world
+        .until_health(&app, |health| *health == Health::Ready)
+        .await;
+    world.fake
+}
+
 pub(super) async fn what_somebody_removed_is_to_be_applied_again() -> Fake {
     let world = World::new().await;
     let app = container(1);
