@@ -32,9 +32,14 @@ impl ClusterTarget {
         self.check_leading()?;
         self.check_namespace_name(app)?;
         let id = &app.deployment_id;
-        let looked = match app.desired {
-            DesiredState::Running => self.artifacts.facts(app).await?,
-            DesiredState::Stopped => Facts::default(),
+        let known = self.inventory.get(id).and_then(|entry| entry.look.clone());
+        let (look, looked) = match app.desired {
+            DesiredState::Running => {
+                let look = self.artifacts.seen(app, known).await?;
+                let facts = self.artifacts.facts(look.as_deref())?;
+                (look, facts)
+            }
+            DesiredState::Stopped => (known, Facts::default()),
         };
         let _turn = self.turns.take(&app.namespace).await;
         let mut entry = match self.inventory.get(id) {
@@ -63,6 +68,7 @@ impl ClusterTarget {
 
         let wanted: BTreeSet<String> = objects.iter().map(Object::id).collect();
         entry.artifact = app.artifact;
+        entry.look = look;
         // What an earlier attempt had begun stays listed until it is looked at below.
         entry.begun.extend(wanted.difference(&entry.made).cloned());
         self.write_down(&entry).await?;
