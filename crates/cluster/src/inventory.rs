@@ -62,6 +62,9 @@ pub(crate) struct Applied {
     pub(crate) shape: String,
     /// When, Unix milliseconds: what the cluster complained about earlier is of no interest.
     pub(crate) at_ms: i64,
+    /// The port of every node that leads to it, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) node_port: Option<u16>,
 }
 
 #[derive(Deserialize)]

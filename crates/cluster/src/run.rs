@@ -368,6 +368,7 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         platform_hosts: public_host.into_iter().collect(),
         edge: args.edge.clone(),
         edge_namespace: args.edge_namespace.clone(),
+        node_address: args.node_address.clone(),
         certificate_issuer: args.certificate_issuer.clone(),
         executor: args.executor.clone(),
         runtime_class: args.runtime_class.clone(),

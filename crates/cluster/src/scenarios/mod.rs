@@ -5,7 +5,7 @@
 //! | `life` | a Spin application runs and leaves nothing behind; so do containers with a volume, an Ingress, a Gateway, scaling |
 //! | | a new revision: what it no longer has goes, what old pods read stays until they are gone |
 //! | | stopping and starting; restarting; scaling |
-//! | | two deployments in one namespace |
+//! | | two deployments in one namespace; a port of every node |
 //! | `trouble` | 409, 429 with Retry-After and 5xx are repeated; an outage ends |
 //! | | an admission webhook refuses; a quota is used up, or not counted yet; SpinKube is not installed yet |
 //! | | a watch breaks off and begins anew (410), also when it cannot begin; somebody removes what was made |
@@ -67,6 +67,7 @@ scenarios!(
     life::a_spin_application_runs_and_leaves_nothing_behind,
     life::a_container_with_a_volume_behind_an_ingress_leaves_nothing_behind,
     life::a_container_that_scales_behind_a_gateway_leaves_nothing_behind,
+    life::a_port_of_every_node_is_told,
     life::a_new_revision_takes_away_what_it_no_longer_has,
     life::what_is_stopped_stays_known_and_starts_again,
     life::a_restart_makes_new_pods_and_scaling_does_not,

@@ -13,6 +13,7 @@ use nokube_manifests::{
     Facts, Object, PodSecurity, app_objects, is_replaced_at_once, namespace_objects, workload,
 };
 use nokube_sidecar::TargetError;
+use serde::Deserialize;
 
 use super::ClusterTarget;
 use crate::api::{Deleted, Meta, Place, Why, kind};
@@ -20,8 +21,30 @@ use crate::inventory::{Applied, Entry, shape};
 
 /// Begins the name of what holds an application's data.
 const VOLUME: &str = "PersistentVolumeClaim/";
+const SERVICE: &str = "Service";
+/// Its type when it has a port of every node.
+const NODE_PORT: &str = "NodePort";
 /// Kinds whose objects are of one revision, and are read by its pods as long as there are any.
 const OF_ONE_REVISION: [&str; 2] = ["ConfigMap", "Secret"];
+
+/// What is read of a `Service`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Service {
+    spec: ServiceSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ServiceSpec {
+    ports: Vec<ServicePort>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ServicePort {
+    node_port: Option<u16>,
+}
 
 impl ClusterTarget {
     pub(super) async fn apply_all(
@@ -101,6 +124,7 @@ impl ClusterTarget {
             nokube_faults::crash_point("cluster.object_applied");
         }
         nokube_faults::crash_point("cluster.objects_applied");
+        let node_port = self.given_node_port(&objects).await?;
 
         let unwanted: Vec<String> = entry
             .all()
@@ -126,7 +150,8 @@ impl ClusterTarget {
             desired: app.desired,
             restarted: facts.restarted,
             shape: shape(app),
-            at_ms: now_ms(),
+            at_ms: since.unwrap_or_else(now_ms),
+            node_port,
         });
         self.write_down(&entry).await?;
         self.seen.written(id, object_generation);
@@ -239,6 +264,24 @@ impl ClusterTarget {
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// The port of every node that the cluster gave one of these, if it is such a `Service`.
+    async fn given_node_port(&self, objects: &[Object]) -> Result<Option<u16>, TargetError> {
+        let by_node =
+            |object: &&Object| object.kind == SERVICE && object.body["spec"]["type"] == NODE_PORT;
+        let Some(object) = objects.iter().find(by_node) else {
+            return Ok(None);
+        };
+        let place = Place {
+            kind: SERVICE,
+            namespace: object.namespace.as_deref(),
+        };
+        let found = self.cluster.get::<Service>(place, &object.name).await;
+        let found = found
+            .map_err(|error| self.note_namespace(place.namespace, &error, &object.id()))?
+            .unwrap_or_default();
+        Ok(found.spec.ports.iter().find_map(|port| port.node_port))
     }
 
     async fn check_ours(&self, app: &AppSpec, object: &str) -> Result<(), TargetError> {

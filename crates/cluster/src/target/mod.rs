@@ -118,6 +118,29 @@ impl ClusterTarget {
         }))
     }
 
+    fn node_port(&self, app: &AppSpec) -> Option<u16> {
+        self.inventory
+            .get(&app.deployment_id)?
+            .applied
+            .as_ref()?
+            .node_port
+    }
+
+    /// Which port of every node leads to a deployment: there is no address to show where nobody has said
+    /// where nodes are.
+    fn told_node_port(&self, app: &AppSpec) -> Option<DeploymentEvent> {
+        let entry = self.inventory.get(&app.deployment_id)?;
+        let applied = entry.applied.as_ref()?;
+        Some(DeploymentEvent {
+            time: Timestamp::from_millis(applied.at_ms).to_string(),
+            kind: EventKind::Normal,
+            reason: "NodePort".to_owned(),
+            message: format!("Port {} of every node leads to it.", applied.node_port?),
+            object: None,
+            count: 1,
+        })
+    }
+
     /// Whoever does not lead any more changes nothing.
     fn check_leading(&self) -> Result<(), TargetError> {
         if *self.leading.borrow() {
@@ -199,7 +222,7 @@ impl Target for ClusterTarget {
     }
 
     fn access_url(&self, app: &AppSpec) -> Option<String> {
-        nokube_manifests::access_url(app, &self.settings)
+        nokube_manifests::access_url(app, &self.settings, self.node_port(app))
     }
 
     async fn logs(&self, app: &AppSpec, query: LogQuery) -> Result<LogPage, TargetError> {
@@ -219,9 +242,11 @@ impl Target for ClusterTarget {
             object: Some(warning.object.to_string()),
             count: warning.count,
         };
-        Ok(self.seen.look(&app.deployment_id, |seen| {
+        let mut events: Vec<_> = self.seen.look(&app.deployment_id, |seen| {
             seen.warnings.iter().map(event).collect()
-        }))
+        });
+        events.extend(self.told_node_port(app));
+        Ok(events)
     }
 
     async fn next_event(&self) -> TargetEvent {

@@ -201,6 +201,7 @@ mod tests {
                 restarted: 0,
                 shape: String::new(),
                 at_ms: AT_MS,
+                node_port: None,
             }),
             ..Entry::new(app)
         }
