@@ -95,7 +95,7 @@ pub(super) async fn what_somebody_changed_is_written_again() -> Fake {
     let replicas = workload["spec"]["replicas"].clone();
     workload["spec"]["replicas"] = json!(7);
     world.fake.insert(&deployments, workload);
-    assert!(is_stale_within(&world, &app, Duration::from_secs(1)).await);
+    assert!(is_stale_within(&world, &app, Duration::from_secs(5)).await);
     world.apply(&app).await.unwrap();
     assert_eq!(world.workload(&app).unwrap()["spec"]["replicas"], replicas);
     assert_eq!(world.observe(&app).await.health, Health::Ready);
