@@ -63,11 +63,15 @@ pub fn plan(wanted: &Wanted, observed: &Observed) -> Vec<Action> {
         return actions;
     }
     if observed.stale {
-        actions.push(Action::Refresh);
+        // Before anything older is brought back: what is wanted may be all right again by that.
+        actions = vec![Action::Refresh];
     }
     match observed.health {
-        Health::Ready | Health::Stopped => actions.push(Action::Settle),
-        Health::Asked => actions.extend([Action::Wake, Action::Recheck]),
+        Health::Ready | Health::Stopped => {
+            actions.retain(|action| *action == Action::Refresh);
+            actions.push(Action::Settle);
+        }
+        Health::Asked => return vec![Action::Wake, Action::Recheck],
         Health::Progressing(_) => actions.push(Action::Recheck),
         Health::Failed(_) => {}
     }

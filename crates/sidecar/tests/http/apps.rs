@@ -252,6 +252,7 @@ async fn what_somebody_may_have_changed_is_applied_again_and_runs_whatever_comes
     let sidecar = Running::start(data.path(), &target, NO_PLATFORM).await;
     sidecar.put(&spec(1)).await;
     settled(data.path(), 1).await;
+    *target.events.lock().unwrap() = Some(Vec::new());
     for fault in [None, Some(TargetError::Unavailable("later".into()))] {
         target.applied.lock().unwrap().clear();
         let is_well = fault.is_none();
