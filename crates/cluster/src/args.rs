@@ -106,6 +106,10 @@ pub(crate) struct ServeArgs {
     /// The namespace of the gateway's or ingress controller's pods: only they reach exposed applications.
     #[arg(long, env = "NOKUBE_EDGE_NAMESPACE")]
     pub(crate) edge_namespace: Option<String>,
+    /// Where ports of every node are reached, for the addresses of applications that have one: a node's host
+    /// name or address, or a balancer's in front of them.
+    #[arg(long, value_name = "HOST", env = "NOKUBE_NODE_ADDRESS")]
+    pub(crate) node_address: Option<String>,
     /// A cert-manager ClusterIssuer for applications with HTTPS.
     #[arg(long, env = "NOKUBE_CERTIFICATE_ISSUER")]
     pub(crate) certificate_issuer: Option<String>,

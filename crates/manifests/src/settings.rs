@@ -1,6 +1,7 @@
 //! What the operator of a cluster decides, once for all deployments. Whoever calls reads it from its
 //! options; nothing here comes from a user.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use nokube_domain::{DnsLabel, Faults, Invalid, Quantity};
@@ -32,6 +33,9 @@ pub struct Settings {
     /// The namespace whose pods may reach exposed applications: that of the gateway or ingress
     /// controller. Without it everything may, since then the policy can't tell who it is.
     pub edge_namespace: Option<String>,
+    /// Host name or address at which a port of every node is reached: a node's, or that of a balancer in
+    /// front of them. Without it nobody but the operator knows where such ports are.
+    pub node_address: Option<String>,
     /// A cert-manager `ClusterIssuer`, for an [`Edge::Ingress`].
     pub certificate_issuer: Option<String>,
     /// Name of the `SpinAppExecutor` made in each namespace.
@@ -133,6 +137,7 @@ impl Default for Settings {
                 https_section: None,
             },
             edge_namespace: None,
+            node_address: None,
             certificate_issuer: None,
             executor: "containerd-shim-spin".to_owned(),
             runtime_class: "wasmtime-spin-v2".to_owned(),
@@ -184,6 +189,11 @@ impl Settings {
             if let Some(name) = name {
                 faults.take(field, subdomain(name));
             }
+        }
+        if let Some(address) = &self.node_address
+            && address.parse::<IpAddr>().is_err()
+        {
+            faults.take("node_address", subdomain(address));
         }
         if self.base_domain.len() > HOST_BYTES - APP_PREFIX_BYTES {
             faults.add_text(

@@ -11,8 +11,12 @@ use nokube_tests::cluster::webhook::Webhook;
 use nokube_tests::cluster::{visit, visit_alone};
 use nokube_tests::wait::until;
 use reqwest::Method;
+use serde_json::json;
 
 use crate::objects::{DEPLOYMENTS, object, until_object};
+
+/// What is settled is looked at every minute, and nothing is written twice within half of one.
+const DRIFT_LIMIT: Duration = Duration::from_secs(150);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_of_a_bad_day_delay_a_deployment_and_nothing_else() {
@@ -88,7 +92,7 @@ async fn watches_that_break_or_are_too_old_begin_anew_and_miss_nothing() {
     let pods = kube.list(&path).await;
     let pod = pods.first().expect("it has pods");
     let name = crate::objects::name_of(pod);
-    let not_ready = serde_json::json!({ "status": { "conditions": [
+    let not_ready = json!({ "status": { "conditions": [
         { "type": "Ready", "status": "False", "reason": "ContainersNotReady",
           "lastTransitionTime": "2026-01-02T03:04:05Z" },
     ] } });
@@ -187,4 +191,31 @@ async fn a_kind_that_is_not_installed_is_named_and_waited_for() {
     let _ = sidecar.reaches(&exposed, AppPhase::Running).await;
     let routes = "/apis/gateway.networking.k8s.io/v1/httproutes";
     let _ = until_object(&kube, routes, &tenant.namespace(), "web", |_| true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_changes_of_a_workload_is_changed_back() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let installation = Installation::new(&visit, "drift").await;
+    let sidecar = installation.start().await;
+    let tenant = Tenant::new("ada", "drift-shop");
+    let app = tenant.container("web");
+    let _ = sidecar.runs(&app).await;
+    let kube = visit.kube();
+    let namespace = tenant.namespace();
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/web");
+    let change = json!({ "spec": { "replicas": app.spec.replicas + 2 } });
+    let _ = kube.merge(&path, &change).await.expect("a change");
+    until(
+        "the copies to be as many as wanted",
+        DRIFT_LIMIT,
+        || async {
+            let found = kube.find(&path).await?;
+            (found["spec"]["replicas"] == app.spec.replicas).then_some(())
+        },
+    )
+    .await;
+    assert!(sidecar.runs(&app).await.message.is_none());
 }

@@ -34,6 +34,7 @@ row! {
         pub(crate) artifact: String,
         pub(crate) spec: String,
         pub(crate) secrets: String,
+        pub(crate) namespace: Option<String>,
     }
 }
 
@@ -50,7 +51,9 @@ impl DeploymentRow {
 }
 
 /// Every column of [`DeploymentRow`].
-pub(super) const ROWS: &str = "SELECT d.*, r.build_id, r.image_name, r.digest, r.artifact, r.spec, r.secrets \
+pub(super) const ROWS: &str = "SELECT d.*, r.build_id, r.image_name, r.digest, r.artifact, r.spec, r.secrets, \
+     (SELECT n.name FROM namespaces n \
+     WHERE n.project_id = d.project_id AND n.environment = d.environment) AS namespace \
      FROM deployments d JOIN deployment_revisions r \
      ON r.deployment_id = d.id AND r.revision = d.revision";
 

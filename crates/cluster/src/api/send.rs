@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::Request;
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
@@ -44,7 +44,6 @@ pub(crate) struct Cluster {
 
 /// A 2xx answer.
 pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
@@ -139,10 +138,7 @@ impl Cluster {
             .map_err(|_| CallError::Unreachable("broke off its answer"))?
             .to_bytes();
         if parts.status.is_success() {
-            return Ok(Answer {
-                status: parts.status,
-                body,
-            });
+            return Ok(Answer { body });
         }
         let refusal = Refusal::read(parts.status, &parts.headers, &body);
         Err(CallError::Refused(Box::new(refusal)))
@@ -168,7 +164,7 @@ fn wait_before_repeating(error: &CallError, pause: Duration) -> Option<Duration>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
+    use http::{HeaderMap, StatusCode};
 
     fn refused(code: u16, retry_after: Option<&'static str>) -> CallError {
         let mut headers = HeaderMap::new();

@@ -236,7 +236,7 @@ fn objects_are_as_they_were_read_and_committed() {
 
 #[test]
 fn applications_answer_where_they_are_exposed() {
-    let url = |app: &_, settings: &_| access_url(app, settings);
+    let url = |app: &_, settings: &_| access_url(app, settings, None);
     let host = "api.shop.ada.apps.example.org";
     assert_eq!(
         url(&spin(), &settings()).unwrap(),
@@ -280,6 +280,26 @@ fn applications_answer_where_they_are_exposed() {
         let app = with(spin(), |app| app.spec.exposure_type = hidden.to_owned());
         assert_eq!(url(&app, &settings()), None);
     }
+    let by_node = with(container(), |app| {
+        app.spec.exposure_type = "node_port".to_owned();
+    });
+    for (address, host) in [
+        ("nodes.example.org", "nodes.example.org"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "[2001:db8::7]"),
+    ] {
+        let settings = Settings {
+            node_address: Some(address.to_owned()),
+            ..settings()
+        };
+        assert_eq!(settings.check(), Ok(()));
+        assert_eq!(url(&by_node, &settings), None, "no port was given out yet");
+        assert_eq!(
+            access_url(&by_node, &settings, Some(31_080)).unwrap(),
+            format!("http://{host}:31080/")
+        );
+    }
+    assert_eq!(access_url(&by_node, &settings(), Some(31_080)), None);
 }
 
 #[test]

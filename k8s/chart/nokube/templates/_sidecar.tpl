@@ -41,6 +41,10 @@
 - name: NOKUBE_EDGE_NAMESPACE
   value: {{ . | quote }}
 {{- end }}
+{{- with $edge.nodeAddress }}
+- name: NOKUBE_NODE_ADDRESS
+  value: {{ . | quote }}
+{{- end }}
 {{- with $edge.issuer }}
 - name: NOKUBE_CERTIFICATE_ISSUER
   value: {{ . | quote }}
