@@ -387,13 +387,9 @@ impl RawConnection {
     }
 
     /// Writes the write-ahead log back into the database and empties it, if nobody reads from it. Blocks.
-    pub(super) fn empty_log(&self) {
-        if let Err(error) = self
-            .inner
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()))
-        {
-            tracing::debug!(%error, "a write-ahead log could not be emptied");
-        }
+    pub(super) fn empty_log(&self) -> Result<(), rusqlite::Error> {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        self.inner.query_row(checkpoint, [], |_row| Ok(()))
     }
 }
 
