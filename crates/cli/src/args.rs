@@ -383,7 +383,10 @@ impl Cli {
             Command::Runner(args) => platform::runner::run(args),
             Command::Keys(args) => platform::keys::run(&args, json),
             Command::Pack(args) => platform::pack::run(&args, json),
-            Command::Backup(args) => backup::run_backup(&args, json),
+            Command::Backup(args) => match backup::run_backup(&args, json) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            },
             Command::Restore(args) => backup::run_restore(&args, json),
             Command::Admin(args) => admin::run(&args, json),
             Command::Compile(args) => return platform::compile::run_child(&args),
