@@ -46,6 +46,9 @@ impl Database {
     pub fn new(path: impl Into<PathBuf>, limits: Limits, allowance: Allowance) -> Self {
         let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
         let path = path.into();
+        if let Some(space) = &allowance.space {
+            space.add(&path);
+        }
         Self {
             flusher: Flusher::of(&path),
             path,
@@ -108,7 +111,7 @@ impl Database {
             if let Some(folder) = database.path.parent() {
                 std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
             }
-            RawConnection::open(&database.path, &database.limits, database.allowance.heap)
+            RawConnection::open(&database.path, &database.limits, &database.allowance)
                 .map(|connection| connection.flushed_by(Arc::clone(&database.flusher)))
                 .map_err(|error| error.to_string())
         });
