@@ -27,7 +27,7 @@ pub(crate) fn run(layout: &Layout, filters: &[String], options: Options) -> anyh
     } = options;
     machine::prepare_sandbox();
     let schemathesis = schemathesis::prepare(layout);
-    let control_plane = control_plane::prepare(layout, cluster);
+    let control_plane = control_plane::prepare(layout, cluster)?;
     let prepared = [
         schemathesis.as_ref().map(|_| needs::SCHEMATHESIS),
         control_plane.as_ref().map(|_| control_plane::NEED),

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use wasmtime::component::{GuestTaskId, Linker, ResourceTable, ResourceTableError};
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -32,6 +31,7 @@ use crate::meter::{Bounds, Meter, Turn};
 use crate::request::RequestState;
 use crate::running::Running;
 use crate::share::Places;
+use crate::within::within;
 
 /// What a store holds.
 pub(crate) struct InstanceState {
@@ -153,7 +153,7 @@ impl Starter {
             wasmtime::bail!("the component {} has not been opened", component.id);
         };
         // Declared before the store, so that it is dropped after it.
-        let slot = match tokio::time::timeout(SLOT_PATIENCE, component.slot(pre.slots)).await {
+        let slot = match within(SLOT_PATIENCE, component.slot(pre.slots)).await {
             Ok(Some(slot)) => slot,
             _ => return Err(wasmtime::Error::new(NoSlot)),
         };
@@ -180,7 +180,7 @@ impl Starter {
         let limit = component.wall;
         // Initialisers are guest code too.
         let start = pre.proxy.instantiate_async(&mut store);
-        let proxy = match tokio::time::timeout(limit, start).await {
+        let proxy = match within(limit, start).await {
             Ok(Ok(proxy)) => proxy,
             Ok(Err(_)) if store.data().bounds.is_crowded_out() => {
                 return Err(wasmtime::Error::new(NoMemory));
@@ -205,8 +205,7 @@ impl Starter {
             view: |state| state.http(),
             expiration: Expiration {
                 shift: Arc::clone(&shift),
-                closed: Box::pin(component.closed.clone().cancelled_owned()),
-                wanted: None,
+                calls: None,
                 sleep: Box::pin(tokio::time::sleep(limit)),
             },
             state: Work(shift),
@@ -346,9 +345,8 @@ impl Shift {
 /// back to that loop (wasmtime issues 11869 and 11870).
 pub(crate) struct Expiration {
     shift: Arc<Shift>,
-    closed: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// While it idles.
-    wanted: Option<Pin<Box<OwnedNotified>>>,
+    /// While it idles: from those who want its place, and that its application is gone.
+    calls: Option<[Pin<Box<OwnedNotified>>; 2]>,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -370,7 +368,7 @@ impl WorkerExpiration for Expiration {
         let deadline = match status {
             WorkerStatus::Requests | WorkerStatus::PostReturn => {
                 // When it has just been asked to go another one is asked instead.
-                this.wanted = None;
+                this.calls = None;
                 running.register(cx.waker());
                 // Others go on when one client leaves; its request then lasts as long as it may.
                 if running.is_abandoned() {
@@ -385,11 +383,14 @@ impl WorkerExpiration for Expiration {
                     // The dispatcher asked whether another request may come before it knew of the rest.
                     cx.waker().wake_by_ref();
                 }
-                let share = &component.share;
-                let wanted = (this.wanted)
-                    .get_or_insert_with(|| Box::pin(Arc::clone(&share.wanted).notified_owned()));
-                let must_go = wanted.as_mut().poll(cx).is_ready();
-                if must_go || this.closed.as_mut().poll(cx).is_ready() {
+                let callers = [&component.share.wanted, component.closing.told()];
+                let calls = (this.calls).get_or_insert_with(|| {
+                    callers.map(|caller| Box::pin(Arc::clone(caller).notified_owned()))
+                });
+                let called = calls
+                    .iter_mut()
+                    .any(|call| call.as_mut().poll(cx).is_ready());
+                if called || component.closing.is_closed() {
                     return Poll::Ready(());
                 }
                 start.checked_add(this.shift.idle())
@@ -399,11 +400,18 @@ impl WorkerExpiration for Expiration {
             return Poll::Pending;
         };
         let deadline = tokio::time::Instant::from_std(deadline);
-        if this.sleep.deadline() != deadline {
+        // Requests come and go faster than timers are moved: one that rings too early is set anew, then.
+        if this.sleep.deadline() > deadline {
             this.sleep.as_mut().reset(deadline);
         }
-        if this.sleep.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
+        loop {
+            if this.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if this.sleep.deadline() >= deadline {
+                break;
+            }
+            this.sleep.as_mut().reset(deadline);
         }
         if status != WorkerStatus::Idle {
             running.fail(&Failure::Wall {
@@ -435,7 +443,7 @@ impl WorkerState for Work {
         let component = &shift.component;
         shift.settle(concurrent);
         let worn_out = total >= component.max_requests || shift.turn.is_spent();
-        if worn_out || component.closed.is_cancelled() {
+        if worn_out || component.closing.is_closed() {
             ShouldAccept::Never
         } else if shift.running.count() >= shift.at_once || shift.is_late() {
             ShouldAccept::No
@@ -450,7 +458,7 @@ impl WorkerState for Work {
         request: Arc<RequestState>,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        request.start();
+        request.start(self.0.at_once > 1);
         let returned = Returned(Arc::clone(&request));
         let rested = self.0.change(|running| running.join(request));
         let state = store.data_mut();

@@ -27,9 +27,9 @@ pub(super) const CONTAINER_LOG: &str = "container.log";
 /// Nodes; in zones of their own, so that spreading over them can be asked for.
 const NODES: usize = 3;
 
-/// The controllers that the cluster target relies on. Not among them: what looks after nodes, which kwok does, and
+/// The controllers that the cluster target and the platform's own objects rely on. Not among them: what looks after nodes, which kwok does, and
 /// autoscaling, which needs measurements of pods.
-const CONTROLLERS: [&str; 11] = [
+const CONTROLLERS: [&str; 12] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
@@ -41,6 +41,7 @@ const CONTROLLERS: [&str; 11] = [
     "resourcequota-controller",
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
+    "statefulset-controller",
 ];
 
 /// Makes keys and the files that parts read; gives the API server's certificate.

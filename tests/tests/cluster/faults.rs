@@ -1,12 +1,11 @@
 //! What the API server answers on a bad day, and what is not installed.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use nokube_api::sidecar::AppPhase;
 use nokube_tests::cluster::faults::{FaultyApi, Given};
-use nokube_tests::cluster::sidecar::{Installation, Options};
+use nokube_tests::cluster::sidecar::{CHANGE_LIMIT, Installation, Options};
 use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::webhook::Webhook;
 use nokube_tests::cluster::{visit, visit_alone};
@@ -141,11 +140,9 @@ async fn a_kind_that_is_not_installed_is_named_and_waited_for() {
     let path = format!("{definitions}/httproutes.gateway.networking.k8s.io");
     let mut definition = kube.get(&path).await.expect("the Gateway API is installed");
     let _ = kube.delete(&path).await.expect(&path);
-    until(
-        "the definition to be gone",
-        Duration::from_secs(60),
-        || async { kube.find(&path).await.is_none().then_some(()) },
-    )
+    until("the definition to be gone", CHANGE_LIMIT, || async {
+        kube.find(&path).await.is_none().then_some(())
+    })
     .await;
 
     let tenant = Tenant::new("ada", "no-kind-shop");

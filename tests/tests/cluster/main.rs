@@ -10,6 +10,7 @@ mod load;
 mod objects;
 mod outages;
 mod reasons;
+mod rendered;
 mod replicas;
 mod rights;
 mod spin;

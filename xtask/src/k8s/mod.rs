@@ -4,7 +4,6 @@
 //! others publish about their own resources. Where that cannot be, the checks say that they were not made. What needs
 //! neither is in the tests of `rules`.
 
-mod go;
 mod rbac;
 mod render;
 #[cfg(test)]
@@ -18,8 +17,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use self::go::Program;
 use self::render::{Purpose, SETS};
+use crate::go::{self, Go, Program};
 use crate::layout::Layout;
 use crate::report::{note, timed};
 use crate::{machine, process};
@@ -70,33 +69,25 @@ pub(crate) fn check(layout: &Layout) -> anyhow::Result<()> {
     if rbac::is_there(layout) {
         rbac::check(layout)?;
     }
-    let helm = match HELM.prepare(layout) {
-        Ok(helm) => helm,
-        Err(error) => {
-            note(&format!(
-                "not checked: the chart, since Helm cannot be had: {error:#}"
-            ));
-            return Ok(());
-        }
+    let without = "not checked: the chart, since Helm cannot be had";
+    let Some(helm) = go::unless_unavailable(HELM.prepare(layout), without)? else {
+        return Ok(());
     };
     let rendered = timed("the chart", || {
         lint(&helm, layout)?;
         refusals(&helm, layout)?;
         compared(&helm, layout)
     })?;
-    let prepared = KUBECONFORM
-        .prepare(layout)
-        .and_then(|program| Ok((program, schemas::Published::fetch()?)));
-    match prepared {
-        Ok((kubeconform, published)) => timed("what the chart makes, against schemas", || {
+    let prepared = KUBECONFORM.prepare(layout).and_then(|program| {
+        let published = schemas::Published::fetch(&Go::find(layout)?)?;
+        Ok((program, published))
+    });
+    let without = "not checked: what the chart makes against schemas, since they cannot be had";
+    match go::unless_unavailable(prepared, without)? {
+        Some((kubeconform, published)) => timed("what the chart makes, against schemas", || {
             conform(&kubeconform, &published, layout, &rendered)
         }),
-        Err(error) => {
-            note(&format!(
-                "not checked: what the chart makes against schemas, since they cannot be had: {error:#}"
-            ));
-            Ok(())
-        }
+        None => Ok(()),
     }
 }
 

@@ -87,6 +87,21 @@ pub(crate) async fn api_tokens_count(db: &Db, user: UserId) -> Result<u64, DbErr
     Ok(count)
 }
 
+/// How many of a user's are still good.
+pub(crate) async fn api_tokens_live_count(
+    db: &Db,
+    user: UserId,
+    now: Timestamp,
+) -> Result<u64, DbError> {
+    let (count,) = db
+        .query_one(
+            "SELECT count(*) FROM api_tokens WHERE user_id = ?1 AND expires_at_ms > ?2",
+            params![user, now],
+        )
+        .await?;
+    Ok(count)
+}
+
 /// A user's tokens, newest first.
 pub(crate) async fn api_tokens_of_user(
     db: &Db,
@@ -129,6 +144,20 @@ pub(crate) async fn api_token_delete(tx: &Tx, user: UserId, id: &str) -> Result<
 pub(crate) async fn api_tokens_delete_all(tx: &Tx, user: UserId) -> Result<u64, DbError> {
     tx.execute("DELETE FROM api_tokens WHERE user_id = ?1", params![user])
         .await
+}
+
+/// When a token was used last, if it was.
+pub(crate) async fn api_token_last_used(
+    db: &Db,
+    hash: &[u8; 32],
+) -> Result<Option<Timestamp>, DbError> {
+    let row: Option<(Option<i64>,)> = db
+        .query_optional(
+            "SELECT last_used_at_ms FROM api_tokens WHERE token_hash = ?1",
+            params![&hash[..]],
+        )
+        .await?;
+    Ok(row.and_then(|(at,)| at).map(Timestamp::from_millis))
 }
 
 /// Uses a token that has not ended.

@@ -146,9 +146,8 @@ pub(crate) async fn invitations_forget_user(tx: &Tx, user: UserId) -> Result<(),
 }
 
 /// Removes one.
-pub(crate) async fn invitation_delete(tx: &Tx, id: &str) -> Result<bool, DbError> {
-    let deleted = tx
-        .execute("DELETE FROM invitations WHERE id = ?1", params![id])
+pub(crate) async fn invitation_delete(tx: &Tx, id: &str) -> Result<(), DbError> {
+    tx.execute("DELETE FROM invitations WHERE id = ?1", params![id])
         .await?;
-    Ok(deleted == 1)
+    Ok(())
 }
