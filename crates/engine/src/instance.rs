@@ -30,6 +30,7 @@ use crate::logs::{GuestPipe, Stream};
 use crate::meter::{Bounds, Meter, Turn};
 use crate::request::RequestState;
 use crate::running::Running;
+use crate::share::Places;
 use crate::within::within;
 
 /// What a store holds.
@@ -45,10 +46,10 @@ pub(crate) struct InstanceState {
     meter: Meter,
 }
 
-/// Places among the application's instances and among the engine's. They are free again only when the store is gone: a
-/// store drops its data first and then what it has of the pool.
+/// Places among the application's instances, its owner's and the engine's. They are free again only when the store is
+/// gone: a store drops its data first and then what it has of the pool.
 struct Slot {
-    _of_app: OwnedSemaphorePermit,
+    _of_share: Places,
     _of_engine: OwnedSemaphorePermit,
 }
 
@@ -92,6 +93,9 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Insta
 /// How long an instance may wait for a slot of the engine before its request is turned away.
 const SLOT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Between two attempts to start an instance that others have left no memory for. More than one that idles takes to go.
+const MEMORY_PAUSE: Duration = Duration::from_millis(20);
+
 /// A linear memory never shrinks: an instance that grew by more than this since it was made (a password's hash takes
 /// 19 MiB) does not rest for longer than [`GROWN_IDLE`]. A new one costs a fraction of a millisecond.
 const MOST_GROWTH_KEPT_BYTES: usize = 8 << 20;
@@ -103,6 +107,11 @@ const GROWN_IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 #[error("the engine has no free instance")]
 pub(crate) struct NoSlot;
+
+/// Others have the memory that the instance begins with.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no memory for another instance")]
+struct NoMemory;
 
 /// Starting took longer than a request may take.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +127,27 @@ impl HandlerState for Starter {
     type WorkerState = Work;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Work>> {
+        let mut until = None;
+        loop {
+            match self.start().await {
+                Err(error) if error.downcast_ref::<NoMemory>().is_some() => {
+                    let until = *until.get_or_insert_with(|| Instant::now() + SLOT_PATIENCE);
+                    if Instant::now() >= until {
+                        return Err(wasmtime::Error::new(NoSlot));
+                    }
+                    // One that idles has memory that this one needs.
+                    self.0.share.ask_for_room();
+                    tokio::time::sleep(MEMORY_PAUSE).await;
+                }
+                started => return started,
+            }
+        }
+    }
+}
+
+impl Starter {
+    /// One attempt.
+    async fn start(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Work>> {
         let component = &self.0;
         let Some(pre) = component.pre.get() else {
             wasmtime::bail!("the component {} has not been opened", component.id);
@@ -153,7 +183,7 @@ impl HandlerState for Starter {
         let proxy = match within(limit, start).await {
             Ok(Ok(proxy)) => proxy,
             Ok(Err(_)) if store.data().bounds.is_crowded_out() => {
-                return Err(wasmtime::Error::new(NoSlot));
+                return Err(wasmtime::Error::new(NoMemory));
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(wasmtime::Error::new(SlowStart(limit))),
@@ -201,13 +231,13 @@ fn on_tick(
 
 impl ComponentShared {
     /// Waits among the application's own requests first: of those that wait for the engine's places, each application
-    /// has as many as its share.
+    /// and each owner has as many as its share.
     async fn slot(&self, slots: u32) -> Option<Slot> {
-        let of_app = self.share.places(slots).await?;
+        let of_share = self.share.places(slots).await?;
         let all = Arc::clone(self.engine.instances());
         let of_engine = all.acquire_many_owned(slots).await.ok()?;
         Some(Slot {
-            _of_app: of_app,
+            _of_share: of_share,
             _of_engine: of_engine,
         })
     }
@@ -243,7 +273,7 @@ impl ComponentShared {
             key_value: KeyValueState::new(Arc::clone(&self.key_value)),
             variables: VariablesState::new(Arc::clone(&self.variables)),
             bounds: Bounds::new(self.limits.memory_bytes, Arc::clone(&self.share.memory)),
-            meter: Meter::new(burst, budget, at_once, Arc::clone(self.engine.heavy())),
+            meter: Meter::new(burst, budget, at_once, Arc::clone(&self.share.heavy)),
         })
     }
 }
@@ -500,8 +530,8 @@ fn why(component: &ComponentShared, state: &InstanceState, error: &wasmtime::Err
     };
     if error.chain().any(is_full) {
         let reason = format!(
-            "more than {} objects of the host (streams, bodies, fields, open files) were held at once",
-            component.limits.host.objects
+            "more than {} objects of the host (streams, bodies, fields, open files), or {} things that it awaits, were held at once",
+            component.limits.host.objects, component.limits.host.handles
         );
         return Failure::Trap {
             reason,

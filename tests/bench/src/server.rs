@@ -271,6 +271,7 @@ fn config(apps: &Apps, number: usize) -> anyhow::Result<AppConfig> {
     }
     Ok(AppConfig {
         id: host(number),
+        owner: String::new(),
         generation: 1,
         hosts: vec![host(number)],
         locked,
