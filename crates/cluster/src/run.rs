@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use nokube_artifact::layout::Layout;
 use nokube_keys::Secret;
-use nokube_manifests::{Quota, Settings};
+use nokube_manifests::{Dns, Quota, Settings};
 use nokube_sidecar::durable::create_private_dir;
 use nokube_sidecar::{Sidecar, SidecarOptions, StorageOptions};
 use tokio::net::TcpListener;
@@ -363,6 +363,12 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         platform_hosts: public_host.into_iter().collect(),
         edge: args.edge.clone(),
         edge_namespace: args.edge_namespace.clone(),
+        edge_networks: args.edge_networks.clone(),
+        dns: Dns {
+            namespace: args.dns_namespace.clone(),
+            pods: args.dns_pods.0.clone(),
+            ports: args.dns_ports.clone(),
+        },
         certificate_issuer: args.certificate_issuer.clone(),
         executor: args.executor.clone(),
         runtime_class: args.runtime_class.clone(),
