@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use nokube_artifact::layout::Layout;
 use nokube_keys::Secret;
-use nokube_manifests::{Quota, Settings};
+use nokube_manifests::{Dns, Quota, Settings};
 use nokube_sidecar::durable::create_private_dir;
 use nokube_sidecar::{Sidecar, SidecarOptions, StorageOptions};
 use tokio::net::TcpListener;
@@ -369,6 +369,12 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         edge: args.edge.clone(),
         edge_namespace: args.edge_namespace.clone(),
         node_address: args.node_address.clone(),
+        edge_networks: args.edge_networks.clone(),
+        dns: Dns {
+            namespace: args.dns_namespace.clone(),
+            pods: args.dns_pods.0.clone(),
+            ports: args.dns_ports.clone(),
+        },
         certificate_issuer: args.certificate_issuer.clone(),
         executor: args.executor.clone(),
         runtime_class: args.runtime_class.clone(),

@@ -30,7 +30,7 @@ mod storage;
 mod yaml;
 
 pub use object::{MASK, Object};
-pub use settings::{Edge, Quota, Settings};
+pub use settings::{Dns, Edge, Quota, Settings};
 
 use app::App;
 

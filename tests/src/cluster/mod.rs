@@ -140,10 +140,13 @@ impl Cluster {
         cluster.start_part("etcd", parts::etcd(&cluster));
         cluster.start_api_server().await;
         parts::make_objects(&cluster).await;
+        parts::wait_for_webhooks_port().await;
         for (name, command) in parts::that_watch(&cluster) {
             cluster.start_part(name, command);
         }
         parts::wait_for_nodes(&cluster).await;
+        parts::wait_for_webhooks(&cluster).await;
+        parts::register_webhooks(&cluster).await;
         cluster
     }
 

@@ -24,7 +24,7 @@ pub struct Right {
 }
 
 /// Where a right is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// In all namespaces, and on what is in none.
     Cluster,

@@ -3,6 +3,7 @@
 //!
 //! `cargo xtask test --cluster` builds what is needed; without it these tests are left out, and that is said.
 
+mod admission;
 mod faults;
 mod input;
 mod life;
@@ -16,3 +17,4 @@ mod rights;
 mod spin;
 mod story;
 mod tenants;
+mod variants;

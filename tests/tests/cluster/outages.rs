@@ -83,6 +83,10 @@ async fn what_changes_while_the_api_server_is_away_is_noticed_when_it_is_back() 
         assert!((500..600).contains(&status), "{status} {body}");
     }
     visit.start_api_server().await;
+    // One that could not renew its lease for long has ended.
+    let sidecar = installation
+        .started_again(sidecar, Options::default())
+        .await;
     until("the sidecar to take it", CHANGE_LIMIT, || async {
         let (status, _) = sidecar.put(&scaled).await;
         (status == 202).then_some(())

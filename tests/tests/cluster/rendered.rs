@@ -8,6 +8,7 @@ use nokube_tests::cluster::kube::{Answer, Kube};
 use nokube_tests::cluster::sidecar::CHANGE_LIMIT;
 use nokube_tests::cluster::{visit, visit_alone};
 use nokube_tests::platform::repository_root;
+use nokube_tests::wait::until;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -18,11 +19,11 @@ const SETS: [&str; 3] = ["whole", "split", "external"];
 const ELSEWHERE: &str = "default";
 
 /// One object of a file, as it stands there.
-struct Document {
+pub(crate) struct Document {
     text: String,
     api_version: String,
-    kind: String,
-    name: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
     namespace: Option<String>,
 }
 
@@ -58,7 +59,7 @@ impl Document {
     }
 
     /// Its address, as the API server tells where objects of its kind are.
-    async fn path(&self, kube: &Kube) -> String {
+    pub(crate) async fn path(&self, kube: &Kube) -> String {
         let api = match self.api_version.contains('/') {
             true => format!("/apis/{}", self.api_version),
             false => format!("/api/{}", self.api_version),
@@ -78,7 +79,7 @@ impl Document {
     }
 
     /// Applies it, as kubectl does: what nobody knows is a fault.
-    async fn apply(&self, kube: &Kube, options: &str) -> Answer {
+    pub(crate) async fn apply(&self, kube: &Kube, options: &str) -> Answer {
         let path = self.path(kube).await;
         kube.call(
             Method::PATCH,
@@ -96,7 +97,7 @@ impl Document {
     }
 }
 
-fn documents(set: &str) -> Vec<Document> {
+pub(crate) fn documents(set: &str) -> Vec<Document> {
     let file = repository_root().join(format!("k8s/rendered/{set}/nokube.yaml"));
     let text = std::fs::read_to_string(&file).expect("it is committed");
     let (_, objects) = text.split_once("---\n").expect("it has documents");
@@ -192,14 +193,26 @@ async fn of_none_of_their_kinds_an_unknown_field_or_a_wrong_value_is_taken() {
     };
     let kube = visit.kube();
     let mut tried = BTreeSet::new();
+    let mut executor = None;
     for document in SETS.into_iter().flat_map(documents) {
         let kind = document.kind.clone();
         if !tried.insert(kind.clone()) {
             continue;
         }
         // What is refused below is refused for what was changed.
-        let same = document.elsewhere(str::to_owned).try_out(&kube).await;
-        let _ = same.expect(&kind);
+        let same = document.elsewhere(str::to_owned);
+        if kind == "SpinAppExecutor" {
+            // SpinKube takes no application without one.
+            let _ = same.apply(&kube, "").await.expect(&kind);
+            executor = Some(same.path(&kube).await);
+        }
+        let taken = || async {
+            let answer = same.try_out(&kube).await;
+            let is_early = answer.body.to_string().contains("executor does not exist");
+            (!is_early).then_some(answer)
+        };
+        let answer = until("an executor to be known", CHANGE_LIMIT, taken).await;
+        let _ = answer.expect(&kind);
 
         let unknown = document.elsewhere(|text| format!("{text}noSuchField: 1\n"));
         let answer = unknown.try_out(&kube).await;
@@ -213,6 +226,8 @@ async fn of_none_of_their_kinds_an_unknown_field_or_a_wrong_value_is_taken() {
             assert!(answer.status.is_client_error(), "{kind}: {}", answer.body);
         }
     }
+    let executor = executor.expect("the sets have one");
+    let _ = kube.delete(&executor).await.expect(&executor);
     for kind in ["SpinApp", "HTTPRoute", "ServiceMonitor", "Deployment"] {
         assert!(tried.contains(kind), "{tried:?}");
     }

@@ -5,6 +5,8 @@
 //! neither is in the tests of `rules`.
 
 mod rbac;
+#[cfg(test)]
+mod reach;
 mod render;
 #[cfg(test)]
 mod rules;
@@ -36,7 +38,7 @@ const KUBECONFORM: Program = Program {
 };
 
 /// Values that have to be refused, each on top of the first set.
-const REFUSED: [&str; 9] = [
+const REFUSED: [&str; 11] = [
     "publicUrl=ftp://nokube.example.org",
     "publicUrl=https://nokube.example.org/below",
     "baseDomain=apps example",
@@ -46,6 +48,8 @@ const REFUSED: [&str; 9] = [
     "sidecar.replicas=2",
     "runner.enabled=true",
     "database.kind=external",
+    "edge.namespace=",
+    "networkPolicy.dns.ports={}",
 ];
 
 /// Writes the rendered files.

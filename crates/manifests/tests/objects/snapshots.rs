@@ -8,7 +8,7 @@ use std::{env, fs};
 use nokube_api::sidecar::{ArtifactKind, DesiredState};
 use nokube_keys::Secret;
 use nokube_manifests::{
-    Edge, Facts, Object, PodSecurity, Settings, access_url, app_objects, namespace_objects,
+    Dns, Edge, Facts, Object, PodSecurity, Settings, access_url, app_objects, namespace_objects,
 };
 
 use crate::support::{container, secrets, settings, spin, with};
@@ -106,7 +106,24 @@ fn cases() -> Vec<(&'static str, Vec<Object>)> {
         allowed_networks: vec!["10.20.0.0/16".to_owned()],
         ..https_gateway()
     };
+    // A controller on the nodes' own network, and DNS as OpenShift has it.
+    let by_networks = Settings {
+        edge_networks: vec!["192.168.7.0/24".to_owned(), "fd00:7::/64".to_owned()],
+        dns: Dns {
+            namespace: "openshift-dns".to_owned(),
+            pods: [("dns.operator.openshift.io/daemonset-dns", "default")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            ports: vec![5353],
+        },
+        certificate_issuer: Some("letsencrypt".to_owned()),
+        ..settings()
+    };
     vec![
+        (
+            "namespace-by-networks",
+            shared(ArtifactKind::Container, &by_networks),
+        ),
         ("namespace-spin", shared(ArtifactKind::Spin, &denying)),
         (
             "namespace-ingress",
@@ -310,6 +327,12 @@ fn the_default_settings_are_good_and_bad_ones_are_told_by_name() {
         base_domain: "x.".to_owned(),
         executor: "a b".to_owned(),
         denied_networks: vec!["10.0.0.1/8".to_owned()],
+        edge_networks: vec!["nodes".to_owned()],
+        dns: Dns {
+            namespace: String::new(),
+            pods: [("a b".to_owned(), String::new())].into(),
+            ports: Vec::new(),
+        },
         edge: Edge::Ingress {
             class: "-".to_owned(),
         },
@@ -323,7 +346,11 @@ fn the_default_settings_are_good_and_bad_ones_are_told_by_name() {
         [
             "base_domain",
             "denied_networks",
+            "dns.namespace",
+            "dns.pods",
+            "dns.ports",
             "edge",
+            "edge_networks",
             "executor",
             "platform"
         ]
