@@ -159,12 +159,13 @@ impl Sidecar {
         } else {
             "running"
         };
-        let (access_url, objects) = match self.is_cluster {
-            true => (None, ["Namespace", "Service"].as_slice()),
-            false => (
-                Some("http://web.shop.ada.localhost:3000/"),
-                ["Application"].as_slice(),
-            ),
+        let (access_url, objects) = if self.is_cluster {
+            (Value::Null, json!(["Namespace", "Service"]))
+        } else {
+            (
+                json!("http://web.shop.ada.localhost:3000/"),
+                json!(["Application"]),
+            )
         };
         json!({
             "deployment_id": app["deployment_id"], "generation": app["generation"],
