@@ -1,8 +1,7 @@
 //! What the API server answers on a bad day, and what is not installed.
 
-use std::time::Duration;
-
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use nokube_api::sidecar::AppPhase;
