@@ -4,6 +4,12 @@
 {{- default .Release.Name .Values.platformName | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* The SpinAppExecutor of the platform's own SpinApps. SpinKube's operator 0.6 lets an executor end only when no SpinApp
+of any namespace names it, so no two namespaces have one of the same name. */}}
+{{- define "nokube.executor" -}}
+{{- default (printf "%s.%s" (include "nokube.name" .) .Release.Namespace) .Values.platform.executor.name -}}
+{{- end -}}
+
 {{/* Labels of everything; the argument is (dict "root" $ "component" "…"). */}}
 {{- define "nokube.labels" -}}
 {{ include "nokube.selector" . }}

@@ -45,8 +45,6 @@
 - name: NOKUBE_CERTIFICATE_ISSUER
   value: {{ . | quote }}
 {{- end }}
-- name: NOKUBE_EXECUTOR
-  value: {{ .Values.platform.executor.name | quote }}
 - name: NOKUBE_RUNTIME_CLASS
   value: {{ .Values.platform.executor.runtimeClassName | quote }}
 {{- with .Values.applications.storageClass }}
