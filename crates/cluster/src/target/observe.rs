@@ -198,6 +198,7 @@ mod tests {
                 desired: app.desired,
                 restarted: 0,
                 shape: String::new(),
+                scales: false,
                 at_ms: AT_MS,
             }),
             ..Entry::new(app)
