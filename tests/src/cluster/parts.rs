@@ -29,13 +29,14 @@ const NODES: usize = 3;
 
 /// The controllers that the cluster target relies on. Not among them: what looks after nodes, which kwok does, and
 /// autoscaling, which needs measurements of pods.
-const CONTROLLERS: [&str; 11] = [
+const CONTROLLERS: [&str; 12] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
     "endpointslice-controller",
     "garbage-collector-controller",
     "namespace-controller",
+    "persistentvolume-binder-controller",
     "persistentvolumeclaim-protection-controller",
     "replicaset-controller",
     "resourcequota-controller",
