@@ -49,6 +49,26 @@ const REFUSED: [&str; 9] = [
     "database.kind=external",
 ];
 
+/// Kinds that deployments are made of.
+const OF_DEPLOYMENTS: [&str; 16] = [
+    "ConfigMap",
+    "Deployment",
+    "HTTPRoute",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "LimitRange",
+    "Namespace",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "ResourceQuota",
+    "RoleBinding",
+    "Secret",
+    "Service",
+    "SpinApp",
+    "SpinAppExecutor",
+];
+
 /// Writes the rendered files.
 pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
     let helm = HELM.prepare(layout)?;
@@ -79,7 +99,7 @@ pub(crate) fn check(layout: &Layout) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let rendered = timed("the chart", || {
+    let mut rendered = timed("the chart", || {
         lint(&helm, layout)?;
         refusals(&helm, layout)?;
         compared(&helm, layout)
@@ -87,10 +107,12 @@ pub(crate) fn check(layout: &Layout) -> anyhow::Result<()> {
     let prepared = KUBECONFORM
         .prepare(layout)
         .and_then(|program| Ok((program, schemas::Published::fetch()?)));
+    rendered.extend(of_deployments(layout)?);
     match prepared {
-        Ok((kubeconform, published)) => timed("what the chart makes, against schemas", || {
-            conform(&kubeconform, &published, layout, &rendered)
-        }),
+        Ok((kubeconform, published)) => timed(
+            "what the chart and deployments are made of, against schemas",
+            || conform(&kubeconform, &published, layout, &rendered),
+        ),
         Err(error) => {
             note(&format!(
                 "not checked: what the chart makes against schemas, since they cannot be had: {error:#}"
@@ -139,6 +161,28 @@ fn compared(helm: &Path, layout: &Layout) -> anyhow::Result<Vec<String>> {
         rendered.push(render::render(helm, layout, set, Purpose::Helm)?);
     }
     Ok(rendered)
+}
+
+/// What deployments are made of: the snapshots of `nokube-manifests`.
+fn of_deployments(layout: &Layout) -> anyhow::Result<Vec<String>> {
+    let folder = layout.root.join("crates/manifests/tests/snapshots");
+    let mut texts = vec![];
+    let mut kinds = BTreeSet::new();
+    let entries =
+        fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    for entry in entries {
+        let text = fs::read_to_string(entry?.path())?;
+        kinds.extend(kinds_in(&text)?.into_iter().map(|(_, kind)| kind));
+        texts.push(text);
+    }
+    let missing: Vec<&str> = OF_DEPLOYMENTS
+        .into_iter()
+        .filter(|kind| !kinds.contains(*kind))
+        .collect();
+    if !missing.is_empty() {
+        bail!("{} has no {}", folder.display(), missing.join(", "));
+    }
+    Ok(texts)
 }
 
 fn conform(
