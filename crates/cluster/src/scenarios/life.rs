@@ -136,7 +136,7 @@ pub(super) async fn what_is_stopped_stays_known_and_starts_again() -> Fake {
         assert_eq!((observed.present, observed.applied), (true, Some(2)));
         app.generation = 3;
         app.desired = DesiredState::Running;
-        world.runs(&app).await;
+        world.becomes(&app).await;
     }
     // A SpinApp that is not there is no mistake after a restart of the sidecar either.
     let mut app = spec(4);
