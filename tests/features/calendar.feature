@@ -18,14 +18,14 @@ Feature: Read events in a calendar program
     And I end the private address
     Then nothing is at the address
 
-  @create_event_feed @get_calendar @refused
+  @create_event_feed @get_calendar @404
   Scenario: A new address ends the one before
     Given I am an authenticated user
     When I ask for a private address of my calendar
     And I ask for another private address of my calendar
     Then nothing is at the first address
 
-  @get_event_feed @delete_event_feed @refused
+  @get_event_feed @delete_event_feed @404
   Scenario: There is no address until one is asked for
     Given I am an authenticated user
     When I ask whether my calendar has a private address
@@ -33,7 +33,22 @@ Feature: Read events in a calendar program
     When I end the private address
     Then the request is refused with 404
 
-  @create_event_feed @get_event_feed @delete_event_feed @refused
+  @get_calendar @404
+  Scenario: An address that never was
+    Given I am not authenticated
+    When a calendar program reads at an address that never was
+    Then the request is refused with 404
+
+  @delete_event_feed @412
+  Scenario: The address was read since I looked
+    Given I am an authenticated user
+    When I ask for a private address of my calendar
+    And I ask whether my calendar has a private address
+    Then a calendar program reads the events "" there
+    When I end the private address as I saw it
+    Then the request is refused with 412
+
+  @create_event_feed @get_event_feed @delete_event_feed @401
   Scenario: Private addresses are for users
     Given I am not authenticated
     When I ask for a private address of my calendar

@@ -28,7 +28,7 @@ Feature: Create a marketing event
     When I send the same request to create an event twice with one idempotency key
     Then I have 1 event
 
-  @create_event @refused
+  @create_event @422
   Scenario Outline: Faulty events are not created
     Given I am an authenticated user
     When I send a request to create an event whose "<field>" is "<value>"
@@ -45,14 +45,14 @@ Feature: Create a marketing event
       | end_date   | 2097-07-10T00:00:00Z | /end_date   |
       | colour     | red                  | /colour     |
 
-  @create_event @refused
+  @create_event @422
   Scenario: An event that says nothing
     Given I am an authenticated user
     When I send a request to create an event without anything
     Then the request is refused with 422
     And the faults are "/title /start_date /end_date /status"
 
-  @create_event @refused
+  @create_event @401
   Scenario: Creating an event without being authenticated
     Given I am not authenticated
     When I send a request to create an event with a title, description, start date, end date, and status

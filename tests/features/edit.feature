@@ -36,7 +36,7 @@ Feature: Edit an existing event
       | archived  | published |
       | published | draft     |
 
-  @update_event @refused
+  @update_event @422
   Scenario: The end is not before the beginning
     Given I am an authenticated user
     And an existing event I previously created
@@ -44,15 +44,17 @@ Feature: Edit an existing event
     Then the request is refused with 422
     And the faults are "/end_date"
 
-  @update_event @refused
+  @replace_event @update_event @412
   Scenario: Somebody else changed it meanwhile
     Given I am an authenticated user
     And an existing event I previously created
     When I send a request to change its "title" to "Winter sale"
     And I send a request to change the version I first read
     Then the request is refused with 412
+    When I send a request to replace the version I first read
+    Then the request is refused with 412
 
-  @replace_event @refused
+  @replace_event @422
   Scenario: An update names everything
     Given I am an authenticated user
     And an existing event I previously created
@@ -60,7 +62,17 @@ Feature: Edit an existing event
     Then the request is refused with 422
     And the faults are "/start_date /end_date /status"
 
-  @replace_event @update_event @refused
+  @replace_event @update_event @401
+  Scenario: Changing an event without being authenticated
+    Given I am an authenticated user
+    And an existing event I previously created
+    And I am not authenticated
+    When I send a request to update this event with new details
+    Then the request is refused with 401
+    When I send a request to change its "title" to "Mine"
+    Then the request is refused with 401
+
+  @replace_event @update_event @404
   Scenario: Another user's event can not be changed
     Given I am an authenticated user
     And an existing event of another user

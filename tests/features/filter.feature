@@ -16,9 +16,15 @@ Feature: Filter events by status
       | published |
       | archived  |
 
-  @list_events @refused
+  @list_events @422
   Scenario: Filtering events by a status that is none
     Given I am an authenticated user
     When I send a request to retrieve only events with the status "cancelled"
     Then the request is refused with 422
     And the faults are "/status"
+
+  @list_events @401
+  Scenario: Filtering events without being authenticated
+    Given I am not authenticated
+    When I send a request to retrieve only events with the status "draft"
+    Then the request is refused with 401

@@ -34,14 +34,14 @@ Feature: Retrieve events
       | sort=-start_date              | Old sale, Open day, Summer sale |
       | sort=title                    | Old sale, Open day, Summer sale |
 
-  @list_events @refused
+  @list_events @422
   Scenario: A query with faults
     Given I am an authenticated user
     When I send a request to retrieve the list of events with "status=gone&from=x&sort=colour&limit=0"
     Then the request is refused with 422
     And the faults are "/status /from /sort /limit"
 
-  @list_events @refused
+  @list_events @401
   Scenario: Retrieving events without being authenticated
     Given I am not authenticated
     When I send a request to retrieve the list of events

@@ -10,14 +10,14 @@ Feature: Retrieve a single event
     When I send a request to retrieve this event by its ID
     Then I receive the details of the event
 
-  @get_event @refused
+  @get_event @404
   Scenario: Another user's event looks like none
     Given I am an authenticated user
     And an existing event of another user
     When I send a request to retrieve this event by its ID
     Then the request is refused with 404
 
-  @get_event @refused
+  @get_event @401
   Scenario: Retrieving an event without being authenticated
     Given I am an authenticated user
     And an existing event I previously created

@@ -7,6 +7,7 @@ pub mod api;
 pub mod archive;
 pub mod cli;
 pub mod cluster;
+pub mod figures;
 pub mod git_server;
 pub mod guests;
 pub mod needs;

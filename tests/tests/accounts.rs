@@ -260,6 +260,42 @@ async fn what_leaves_with_an_account_is_in_its_export() {
 }
 
 #[tokio::test]
+async fn an_account_leaves_by_command_and_takes_its_data_along() {
+    let platform = Platform::start();
+    let api = platform.api();
+    let eve = api.register("eve", None).await;
+    let project = eve.create_project("diary").await;
+    let eve = Cli::signed_in(&platform, "eve");
+    let printed = eve.json(&["account", "export"]);
+    assert_eq!(printed["account"]["username"], "eve");
+    let file = eve.home().join("eve.json");
+    let path = file.to_str().expect("UTF-8");
+    assert!(eve.succeeds(&["account", "export", path]).contains(path));
+    let kept = std::fs::read(&file).expect("the file is there");
+    let kept: Value = serde_json::from_slice(&kept).expect("it is JSON");
+    assert_eq!(kept["memberships"][0]["project"], "diary");
+    let mode = std::fs::metadata(&file).expect("it is there").permissions();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&mode);
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(eve.refused(&["account", "export", path]).contains(path));
+
+    assert!(eve.refused(&["account", "delete"]).contains("--yes"));
+    let wrong = eve.run_with_input(
+        &["account", "delete", "--yes", "--password-stdin"],
+        "not the password",
+    );
+    assert!(!wrong.status.success());
+    let refused = eve.refused(&["account", "delete", "--yes"]);
+    assert!(refused.contains("owns projects"), "{refused}");
+    let id = project.to_string();
+    eve.succeeds(&["project", "delete", &id, "--yes"]);
+    let gone = eve.json(&["account", "delete", "--yes"]);
+    assert_eq!(gone["deleted"], "eve");
+    assert!(eve.refused(&["whoami"]).contains("nokube login"));
+    sign_in(&api, "eve", "correct horse eve").await.problem(401);
+}
+
+#[tokio::test]
 async fn the_same_by_command() {
     let platform = Platform::start();
     let api = platform.api();

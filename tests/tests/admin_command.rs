@@ -62,6 +62,21 @@ async fn a_password_is_reset_while_the_platform_runs_and_sessions_end() {
     login(&platform, "alice", "gravel monkey lamp")
         .await
         .expect(200);
+    // Its API tokens stay unless they shall not.
+    let session = login(&platform, "alice", "gravel monkey lamp").await;
+    let session = session.expect(200);
+    let access = session["access_token"].as_str().expect("a token");
+    let made = json!({ "name": "ci", "scopes": ["read"] });
+    let made = platform
+        .api()
+        .with_token(access)
+        .post("/auth/tokens", &made)
+        .await;
+    made.expect(201);
+    let kept = succeeds(&platform, &["reset-password", "alice"]);
+    assert_eq!(kept["tokens_left"], 1);
+    let ended = succeeds(&platform, &["reset-password", "alice", "--revoke-tokens"]);
+    assert_eq!(ended["tokens_left"], 0);
     // The platform's rules hold here, too.
     let weak = admin(
         &platform,
@@ -87,7 +102,7 @@ async fn a_password_is_reset_while_the_platform_runs_and_sessions_end() {
                 .collect()
         })
         .expect("the database is readable");
-    assert_eq!(rows.len(), 2);
+    assert_eq!(rows.len(), 4);
     for (action, detail) in rows {
         assert_eq!(action, "user.reset_password");
         assert!(

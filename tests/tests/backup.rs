@@ -249,6 +249,46 @@ async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
 }
 
 #[tokio::test]
+async fn what_a_backup_lacks_is_said_with_its_reason_and_an_exit_code_of_its_own() {
+    let notes = std::fs::read(nokube_tests::guests::example("notes")).expect("it was built");
+    let mut platform = Platform::start();
+    let api = platform.register_ada().await;
+    let project = api.create_project("shop").await;
+    let files: [(&str, &[u8]); 2] = [("spin.toml", NOTES_MANIFEST), ("notes.wasm", &notes)];
+    let repository = Repository::of_files("notes", &files);
+    let build = api.build(project, "notes", &repository.file_url()).await;
+    let request =
+        json!({ "project_id": project, "service_name": "notes", "build_id": build["build_id"] });
+    let deployment = api.deploy(&request).await;
+    let url = deployment["access_url"].as_str().expect("an address");
+    let body = json!({ "text": "lost" }).to_string();
+    let noted = api.visit_with(url, "/notes", Method::POST, &body).await;
+    assert_eq!(noted.expect("an answer").status, 201);
+    platform.kill();
+    let id = deployment["deployment_id"].as_str().expect("an id");
+    let store = format!("tenants/state/{id}/sqlite/default.db");
+    let data = platform.data_dir().join("data");
+    // Its log alone would do.
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(data.join(format!("{store}{suffix}")));
+    }
+    std::fs::write(data.join(&store), [b'x'; 8192]).expect("written");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("nokube.tar.gz");
+    let made = backup(&data, &file);
+    assert_eq!(made.status.code(), Some(3), "{}", text(&made));
+    let told: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    assert_eq!(told["left_out"], json!([store]));
+    let reason = told["reasons"][&store].as_str().expect("a reason");
+    assert!(reason.contains("not a database"), "{reason}");
+    assert!(text(&made).contains(&format!("{store} cannot be read")));
+    let restored = restore(&file, &folder.path().join("restored"));
+    assert!(restored.status.success(), "{}", text(&restored));
+    assert!(text(&restored).contains(reason), "{}", text(&restored));
+}
+
+#[tokio::test]
 async fn a_backup_is_whole_private_and_never_over_something_else() {
     let mut platform = Platform::start();
     let api = platform.register_ada().await;

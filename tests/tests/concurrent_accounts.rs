@@ -1,6 +1,6 @@
 //! Many at once: names are taken once, refresh tokens are used once, and passwords are hashed in turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use nokube_tests::api::{Answer, Api};
@@ -31,6 +31,48 @@ async fn of_a_hundred_who_want_a_name_one_gets_it() {
     let token = winner.expect("one").json()["access_token"].clone();
     let me = api.with_token(token.as_str().expect("a token"));
     assert_eq!(me.get("/auth/me").await.expect(200)["username"], "alice");
+}
+
+#[tokio::test]
+async fn of_a_hundred_who_want_an_address_one_gets_it() {
+    let platform = Platform::start();
+    let api = platform.api();
+    let bodies = (0..100).map(|n| {
+        // Half of them have a name of their own; the others' would be made from the address.
+        let username = (n % 2 == 0).then(|| format!("alice{n}"));
+        json!({
+            "username": username, "email": "alice@example.com", "password": "correct horse battery",
+        })
+    });
+    let bodies: Vec<Value> = bodies.collect();
+    let answers = join_all(bodies.iter().map(|body| api.post("/auth/register", body))).await;
+    assert_eq!(statuses(&answers), BTreeMap::from([(201, 1), (409, 99)]));
+}
+
+#[tokio::test]
+async fn of_many_whose_names_are_made_alike_each_gets_another() {
+    let platform = Platform::start();
+    let api = platform.api();
+    let bodies = (0..40).map(|n| {
+        let email = format!("alice@{n}.example.com");
+        json!({ "email": email, "password": "correct horse battery" })
+    });
+    let bodies: Vec<Value> = bodies.collect();
+    let answers = join_all(bodies.iter().map(|body| api.post("/auth/register", body))).await;
+    let made: Vec<Value> = answers
+        .iter()
+        .filter(|answer| answer.status == 201)
+        .map(Answer::json)
+        .collect();
+    let names: BTreeSet<&str> = made
+        .iter()
+        .filter_map(|answer| answer["user"]["username"].as_str())
+        .collect();
+    assert_eq!(names.len(), made.len(), "{names:?}");
+    assert!(names.len() >= 16, "the queue is served: {names:?}");
+    for answer in answers.iter().filter(|answer| answer.status != 201) {
+        assert_eq!(answer.problem(429)["type"], "/problems/too-many-sign-ins");
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,46 @@ const DISK_BYTES: u64 = 96 << 20;
 const MOST_CHANGES: usize = 3_000;
 const RECOVERY: Duration = Duration::from_secs(60);
 
+const NOTES_MANIFEST: &[u8] = br#"
+spin_manifest_version = 2
+[application]
+name = "notes"
+[variables]
+greeting = { default = "Notes" }
+[[trigger.http]]
+route = "/..."
+component = "notes"
+[component.notes]
+source = "notes.wasm"
+sqlite_databases = ["default"]
+key_value_stores = ["default"]
+[component.notes.variables]
+greeting = "{{ greeting }}"
+"#;
+
+/// An application with a database of its own.
+async fn notes(api: &Api, project: i64, wasm: &[u8]) -> String {
+    let files: [(&str, &[u8]); 2] = [("spin.toml", NOTES_MANIFEST), ("notes.wasm", wasm)];
+    let repository = Repository::of_files("notes", &files);
+    let build = api.build(project, "notes", &repository.file_url()).await;
+    let request =
+        json!({ "project_id": project, "service_name": "notes", "build_id": build["build_id"] });
+    let deployment = api.deploy(&request).await;
+    deployment["access_url"]
+        .as_str()
+        .expect("an address")
+        .to_owned()
+}
+
+/// Whether it could be kept. An application that can't is not ended for it: it answers.
+async fn is_noted(api: &Api, url: &str) -> bool {
+    let body = json!({ "text": "x".repeat(1_000) }).to_string();
+    let answer = api.visit_with(url, "/notes", Method::POST, &body).await;
+    let answer = answer.expect("an answer");
+    assert!(matches!(answer.status.as_u16(), 201 | 500), "{answer:?}");
+    answer.status == 201
+}
+
 /// Takes all room that is left.
 fn fill(disk: &Path) -> PathBuf {
     let path = disk.join("ballast");
@@ -129,6 +169,8 @@ async fn a_read_only_disk_is_said_and_survived() {
 
 #[tokio::test]
 async fn a_full_disk_is_said_and_survived() {
+    // Compiled first: meanwhile a kept connection would be closed.
+    let wasm = std::fs::read(nokube_tests::guests::example("notes")).expect("it was built");
     let Some(platform) = Platform::start_on_small_disk(DISK_BYTES) else {
         return;
     };
@@ -147,6 +189,9 @@ async fn a_full_disk_is_said_and_survived() {
         .as_str()
         .expect("an id")
         .to_owned();
+
+    let notes = notes(&api, project, &wasm).await;
+    assert!(is_noted(&api, &notes).await);
 
     let ballast = fill(&platform.small_disk());
     // Room that the databases have already is used up first.
@@ -178,10 +223,18 @@ async fn a_full_disk_is_said_and_survived() {
     // None when the disk was full before the first.
     assert_eq!(shown["description"].as_str().unwrap_or_default(), stored);
     assert_eq!(api.visit(&url, "/").await.expect("an answer").text, "one");
+    // Databases of applications stop at the reserve already, and are read all the same.
+    assert!(!is_noted(&api, &notes).await);
+    let read = api.visit(&notes, "/notes").await.expect("an answer");
+    assert_eq!(read.json()["notes"].as_array().map(Vec::len), Some(1));
 
     std::fs::remove_file(ballast).expect("the ballast goes");
     until("changes to be stored again", RECOVERY, || async {
         describe(&api, project, "there is room").await.then_some(())
+    })
+    .await;
+    until("notes to be kept again", RECOVERY, || async {
+        is_noted(&api, &notes).await.then_some(())
     })
     .await;
     api.post("/auth/login", &login).await.expect(200);

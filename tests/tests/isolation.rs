@@ -139,3 +139,52 @@ async fn a_variable_that_nobody_gave_fails_the_deployment_by_name() {
         .expect("it answers");
     assert_eq!(answer.text, "the user's own");
 }
+
+/// What a guest that broke out of its WebAssembly would find itself in.
+#[tokio::test]
+async fn the_process_of_applications_has_given_up_its_rights() {
+    let platform = Platform::start();
+    platform.register_ada().await;
+    let patience = Duration::from_secs(10);
+    let tenants = until("the process to be there", patience, || async {
+        platform.children("tenants").first().copied()
+    })
+    .await;
+    let read = |name: &str| std::fs::read(format!("/proc/{tenants}/{name}"));
+    let status = until("it to be confined", patience, || async {
+        let status = String::from_utf8(read("status").ok()?).expect("text");
+        status.contains("Seccomp:\t2").then_some(status)
+    })
+    .await;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name} in {status}")).trim()
+    };
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("CapEff:"), "0000000000000000");
+    assert_eq!(field("CapPrm:"), "0000000000000000");
+    let own = std::fs::metadata("/proc/self").expect("a process");
+    if std::os::unix::fs::MetadataExt::uid(&own) == 0 {
+        let ids: Vec<_> = field("Uid:").split_whitespace().collect();
+        assert!(ids.iter().all(|id| *id != "0"), "{ids:?}");
+        assert!(ids.iter().all(|id| id == &ids[0]), "{ids:?}");
+        assert_eq!(field("Groups:"), "");
+        let root = std::fs::read_link(format!("/proc/{tenants}/root")).expect("by root");
+        let folder = platform.data_dir().join("data/tenants");
+        assert_eq!(root, folder.canonicalize().expect("it is there"));
+    }
+    let environment = read("environ").expect("the same user's, or root's");
+    let environment = String::from_utf8_lossy(&environment);
+    let keys = platform.data_dir().join("data/keys.env");
+    let keys = std::fs::read_to_string(keys).expect("the platform's keys");
+    for (name, secret) in keys.lines().filter_map(|line| line.split_once('=')) {
+        assert!(secret.len() > 8, "{name} is no secret");
+        assert!(!environment.contains(secret), "{name}");
+    }
+    // Nor does it hold a file of the platform open.
+    let open = std::fs::read_dir(format!("/proc/{tenants}/fd")).expect("its files");
+    let database = platform.data_dir().join("data/db");
+    for file in open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok()) {
+        assert!(!file.starts_with(&database), "{}", file.display());
+    }
+}

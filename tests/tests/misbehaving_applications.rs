@@ -186,6 +186,10 @@ const WATCHED: Duration = Duration::from_secs(3);
 /// too is not idle, and without a core that is left to short requests it would be many times this.
 const USUAL: Duration = Duration::from_millis(250);
 
+/// 99 of 100 come within this. The aim is 50 ms, which the benchmark holds it to (`tests/bench/src/beside.rs`); this is what
+/// a machine with other things to do keeps, and what a queue behind loops does not.
+const SELDOM: Duration = Duration::from_secs(1);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn six_loops_and_six_sleeps_together_leave_others_their_time() {
     let stage = stage().await;
@@ -218,6 +222,8 @@ async fn six_loops_and_six_sleeps_together_leave_others_their_time() {
         took.sort();
         let median = took[took.len() / 2];
         assert!(median < USUAL, "the {whose} took {median:?}: {took:?}");
+        let p99 = took[took.len() * 99 / 100];
+        assert!(p99 < SELDOM, "the {whose} took up to {p99:?}: {took:?}");
     }
     for request in bad {
         request.abort();

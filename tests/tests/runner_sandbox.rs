@@ -97,6 +97,33 @@ async fn a_build_writes_to_its_source_cache_and_temporary_folders_only() {
     assert!(said.is_empty(), "{said:?}");
 }
 
+/// What one build wrote there, all later ones of everybody would run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_reads_its_toolchain_and_writes_nothing_there() {
+    // Not below /tmp, which is the build's own.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let everybody: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(folder.path(), everybody.clone()).expect("open to all");
+    let there = folder.path().canonicalize().expect("it is there");
+    std::fs::write(there.join("tool"), "the tool is read").expect("a file");
+    std::fs::set_permissions(there.join("tool"), everybody).expect("open to all");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let toolchain = serde_json::json!({ "read_only_dirs": [there] });
+    std::fs::write(file.path(), toolchain.to_string()).expect("a file");
+    let command = format!(
+        "cd {} && cat tool; for f in tool new; do (echo x > $f) 2>/dev/null && echo WROTE $f; done; \
+         rm -f tool; ls",
+        there.display()
+    );
+    let change = |options: &mut RunnerOptions| options.toolchain = Some(file.path().to_owned());
+    let build = run_with(&command, change).await;
+    let text = build.text();
+    assert!(text.contains("the tool is read"), "{text}");
+    assert!(!text.contains("WROTE"), "{text}");
+    let kept = std::fs::read_to_string(there.join("tool"));
+    assert_eq!(kept.expect("it is still there"), "the tool is read");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_reaches_no_port_of_this_machine() {
     let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");

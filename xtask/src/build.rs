@@ -18,6 +18,10 @@ pub(crate) const GUESTS: [&str; 7] = [
     "nokube-fileserver",
 ];
 
+/// Those that a native program links too: plain libraries, of which Cargo is told to make the component. A manifest
+/// that asks for both kinds costs the component its link-time optimization.
+const LINKED: [&str; 1] = ["auth"];
+
 /// What guests are made of, and what their API is described with: compiled natively for tests only, and apart from what
 /// runs natively, which would else be compiled once more for what they need of shared crates.
 const GUEST_LIBRARIES: [&str; 2] = ["nokube-guest", "nokube-contract"];
@@ -32,24 +36,31 @@ pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
 /// Builds the components and the file server into `target/guest/wasm32-wasip2/guest`.
 pub(crate) fn guests(layout: &Layout, toolchain: &Toolchain) -> anyhow::Result<()> {
     timed("building components", || {
-        let mut command = toolchain.command("cargo")?;
-        command
-            .current_dir(&layout.root)
-            .args([
-                "build",
-                "--locked",
-                "--profile",
-                "guest",
-                "--target",
-                TARGET,
-                "--target-dir",
-            ])
-            .arg(layout.guest_target());
-        for guest in GUESTS {
-            command.args(["--package", guest]);
+        let (linked, others): (Vec<_>, Vec<_>) =
+            GUESTS.into_iter().partition(|guest| LINKED.contains(guest));
+        for together in linked.chunks(1).chain([&others[..]]) {
+            let mut command = toolchain.command("cargo")?;
+            command
+                .current_dir(&layout.root)
+                .args(guest_arguments(together))
+                .arg("--locked");
+            process::run(&mut command)?;
         }
-        process::run(&mut command)
+        Ok(())
     })
+}
+
+/// What Cargo is told to build guests, by `spin.toml` too: several at once, or one of [`LINKED`].
+fn guest_arguments<'a>(guests: &[&'a str]) -> Vec<&'a str> {
+    let linked = guests.iter().any(|guest| LINKED.contains(guest));
+    let mut arguments = vec![if linked { "rustc" } else { "build" }];
+    arguments.extend(["--profile", "guest", "--target", TARGET]);
+    arguments.extend(["--target-dir", "target/guest"]);
+    arguments.extend(guests.iter().flat_map(|guest| ["--package", *guest]));
+    if linked {
+        arguments.extend(["--crate-type", "cdylib"]);
+    }
+    arguments
 }
 
 /// Builds `nokube`.
@@ -88,5 +99,42 @@ pub(crate) fn select_natives(command: &mut Command) {
 pub(crate) fn select_guests(command: &mut Command) {
     for guest in GUEST_LIBRARIES.into_iter().chain(GUESTS) {
         command.args(["--package", guest]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn parsed(path: &str) -> toml::Table {
+        let file = Layout::find().unwrap().root.join(path);
+        fs::read_to_string(file).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn spin_builds_components_as_we_do() {
+        let manifest = parsed("spin.toml");
+        let components = manifest["component"].as_table().unwrap();
+        for (name, component) in components {
+            let command = component["build"]["command"].as_str().unwrap();
+            let ours = guest_arguments(&[name.as_str()]).join(" ");
+            assert_eq!(command, format!("cargo {ours}"));
+        }
+        assert!(LINKED.iter().all(|name| components.contains_key(*name)));
+    }
+
+    /// Cargo optimizes nothing at link time that is made as two kinds.
+    #[test]
+    fn a_component_is_made_as_one_kind() {
+        let manifest = parsed("spin.toml");
+        for name in manifest["component"].as_table().unwrap().keys() {
+            let package = parsed(&format!("components/{name}/Cargo.toml"));
+            let kinds = package.get("lib").and_then(|lib| lib.get("crate-type"));
+            let kinds = kinds.map(ToString::to_string);
+            let expected = (!LINKED.contains(&name.as_str())).then_some("[\"cdylib\"]");
+            assert_eq!(kinds.as_deref(), expected, "{name}");
+        }
     }
 }

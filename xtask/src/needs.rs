@@ -7,6 +7,7 @@
 
 use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::bail;
@@ -63,7 +64,7 @@ enum Kind {
     Rare,
 }
 
-static NEEDS: [Need; 10] = [
+static NEEDS: [Need; 11] = [
     Need {
         program: "git",
         ability: None,
@@ -138,6 +139,14 @@ static NEEDS: [Need; 10] = [
         kind: Kind::Rare,
     },
     Need {
+        program: "control-groups",
+        ability: Some(may_make_groups),
+        variable: None,
+        tests: "build commands in control groups",
+        source: "this user may make none here",
+        kind: Kind::Rare,
+    },
+    Need {
         program: "debians-wasm-toolchain",
         ability: Some(has_debians_toolchain),
         variable: None,
@@ -154,6 +163,32 @@ fn may_mount() -> bool {
 fn may_enter_mounts() -> bool {
     let own = std::process::id().to_string();
     succeeds(&["nsenter", "--target", &own, "--mount", "--", "true"])
+}
+
+/// Where the runner makes them (`crates/runner/src/sandbox/cgroup.rs`), as far as a folder tells.
+fn may_make_groups() -> bool {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let of = |controller: &str| {
+        let is_of = |line: &&str| {
+            let controllers = line.split(':').nth(1).unwrap_or_default();
+            controllers.split(',').any(|name| name == controller)
+        };
+        let path = own.lines().find(is_of)?.splitn(3, ':').nth(2)?;
+        Some(path.trim_start_matches('/').to_owned())
+    };
+    let mount = Path::new("/sys/fs/cgroup");
+    let parent = if mount.join("cgroup.controllers").exists() {
+        // Beside our own.
+        let own = of("").map(|path| mount.join(path)).unwrap_or_default();
+        let above = own.parent().filter(|above| above.starts_with(mount));
+        above.unwrap_or(mount).to_owned()
+    } else {
+        let memory = mount.join("memory");
+        let own = of("memory").map(|path| memory.join(path));
+        own.filter(|own| own.is_dir()).unwrap_or(memory)
+    };
+    let group = parent.join(format!("nokube-needs-{}", std::process::id()));
+    fs::create_dir(&group).is_ok() && fs::remove_dir(&group).is_ok()
 }
 
 fn has_debians_toolchain() -> bool {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::layout::Layout;
-use crate::report::timed;
+use crate::report::{note, step, timed};
 use crate::toolchain::{self, TARGET, Toolchain};
 use crate::{build, control_plane, machine, needs, process, schemathesis};
 
@@ -27,7 +27,7 @@ pub(crate) fn run(layout: &Layout, filters: &[String], options: Options) -> anyh
     } = options;
     machine::prepare_sandbox();
     let schemathesis = schemathesis::prepare(layout);
-    let control_plane = control_plane::prepare(layout, cluster);
+    let control_plane = control_plane::prepare(layout, cluster)?;
     let prepared = [
         schemathesis.as_ref().map(|_| needs::SCHEMATHESIS),
         control_plane.as_ref().map(|_| control_plane::NEED),
@@ -55,9 +55,11 @@ pub(crate) fn run(layout: &Layout, filters: &[String], options: Options) -> anyh
         natives.env(control_plane::VARIABLE, folders);
     }
     natives.arg("--").args(filters);
+    forget_figures(layout)?;
     let natives = timed("native tests, and those across processes", || {
         process::run(&mut natives)
     });
+    tell_figures(layout)?;
 
     let mut guests = process::cargo(&layout.root);
     guests.args(["test", "--locked", "--release", "--no-fail-fast"]);
@@ -69,6 +71,37 @@ pub(crate) fn run(layout: &Layout, filters: &[String], options: Options) -> anyh
     // Once more, where it is seen.
     missing.tell();
     natives.and(guests)
+}
+
+/// Where tests leave what they measured; what `docs/benchmarks.md` says of a cluster is from there.
+fn figures(layout: &Layout) -> PathBuf {
+    layout.root.join("target/figures")
+}
+
+fn forget_figures(layout: &Layout) -> anyhow::Result<()> {
+    let folder = figures(layout);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+fn tell_figures(layout: &Layout) -> anyhow::Result<()> {
+    let folder = figures(layout);
+    if !folder.exists() {
+        return Ok(());
+    }
+    step("what tests measured");
+    let mut files = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    files.sort();
+    for file in files {
+        for line in fs::read_to_string(file)?.lines() {
+            note(line);
+        }
+    }
+    Ok(())
 }
 
 /// Tests across processes start what was built here; they are told where it is rather than building it again.

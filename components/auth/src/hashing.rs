@@ -6,7 +6,7 @@
 //! queue full, or waits too long, is told to come back. The state is in the database, since instances
 //! share nothing else. A turn, and a place in the queue, is a short lease: it ends by itself when its
 //! instance does, as when a client leaves early, so leaving early on purpose keeps others out for a
-//! second at most.
+//! second at most, or for longer as hashes cost more than the least.
 
 use nokube_guest::Ctx;
 use nokube_guest::db::Db;
@@ -18,10 +18,12 @@ use crate::store::hash_turns::{
     hash_turns_count,
 };
 
-/// Ten times what a hash takes. One that takes longer goes on beside the next.
-const LEASE_MS: i64 = 1_000;
-/// Who waits renews the lease at half its time.
-const RENEW_MS: i64 = LEASE_MS / 2;
+/// How long a place in the queue is kept for an instance that does not renew it; it does at half that time.
+const PLACE_MS: i64 = 1_000;
+const RENEW_MS: i64 = PLACE_MS / 2;
+/// How long a turn may take, for a hash of the least cost: about ten times what it does take. One that takes longer
+/// goes on beside the next.
+const TURN_MS: u64 = 1_000;
 /// Sixteen turns of 130 ms are two seconds.
 const MAX_WAIT_MS: i64 = 3_000;
 /// Half the requests that the engine runs at once for a component (32): the rest stays for others.
@@ -33,7 +35,7 @@ const POLL_MS: u64 = 10;
 pub(crate) async fn hash(cx: &Ctx, db: &Db, password: &Password) -> Result<String, AuthError> {
     let cost = Cost::of_platform(cx)?;
     let salt = cx.random();
-    in_turn(cx, db, || password.hash(salt, cost)).await
+    in_turn(cx, db, cost, || password.hash(salt, cost)).await
 }
 
 /// Whether a password is the one that was hashed, when it is its turn. Without a hash: no, after the
@@ -45,7 +47,7 @@ pub(crate) async fn verify(
     hash: Option<&str>,
 ) -> Result<bool, AuthError> {
     let cost = Cost::of_platform(cx)?;
-    in_turn(cx, db, || password.verify(hash, cost)).await
+    in_turn(cx, db, cost, || password.verify(hash, cost)).await
 }
 
 /// A new hash of a password that was right, when the platform asks for a dearer one than `hash` is.
@@ -65,17 +67,19 @@ pub(crate) async fn renew(
     }
 }
 
-/// Runs `work`, which hashes a password, when it is its turn.
+/// Runs `work`, which hashes a password at this cost, when it is its turn.
 ///
 /// # Errors
 /// [`AuthError::TooManyHashes`] when it does not come soon; what `work` says.
 async fn in_turn<T>(
     cx: &Ctx,
     db: &Db,
+    cost: Cost,
     work: impl FnOnce() -> Result<T, AuthError>,
 ) -> Result<T, AuthError> {
-    // One by default: every other core is left to everybody else.
+    // What two cost everybody else on two cores: docs/decisions/0014-what-guards-a-sign-in.md.
     let at_once = cx.number_variable("hashes_at_once", 2)?.max(1);
+    let turn_ms = i64::try_from(cost.scaled(TURN_MS)).unwrap_or(i64::MAX);
     let (id, running) = db
         .transaction(async |tx| {
             let now = cx.clock();
@@ -84,11 +88,12 @@ async fn in_turn<T>(
                 return Err(AuthError::TooManyHashes);
             }
             let begins = running < at_once && waiting == 0;
-            let id = hash_turn_insert(tx, begins, now.plus_millis(LEASE_MS)).await?;
+            let lease_ms = if begins { turn_ms } else { PLACE_MS };
+            let id = hash_turn_insert(tx, begins, now.plus_millis(lease_ms)).await?;
             Ok((id, begins))
         })
         .await?;
-    if !running && !wait(cx, db, id, at_once).await? {
+    if !running && !wait(cx, db, id, at_once, turn_ms).await? {
         return Err(AuthError::TooManyHashes);
     }
     let outcome = work();
@@ -98,14 +103,14 @@ async fn in_turn<T>(
 }
 
 /// Waits until it is `id`'s turn and begins it. False when it took too long.
-async fn wait(cx: &Ctx, db: &Db, id: i64, at_once: u64) -> Result<bool, AuthError> {
+async fn wait(cx: &Ctx, db: &Db, id: i64, at_once: u64, turn_ms: i64) -> Result<bool, AuthError> {
     let give_up_at = cx.clock().plus_millis(MAX_WAIT_MS);
     let mut renew_at = cx.clock().plus_millis(RENEW_MS);
     while cx.clock() < give_up_at {
         cx.sleep(POLL_MS).await;
         let now = cx.clock();
         if now >= renew_at {
-            let until = now.plus_millis(LEASE_MS);
+            let until = now.plus_millis(PLACE_MS);
             db.transaction(async |tx| hash_turn_renew(tx, id, until).await)
                 .await?;
             renew_at = now.plus_millis(RENEW_MS);
@@ -119,7 +124,7 @@ async fn wait(cx: &Ctx, db: &Db, id: i64, at_once: u64) -> Result<bool, AuthErro
                 let now = cx.clock();
                 Ok::<_, AuthError>(
                     hash_turn_has_come(tx, id, at_once, now).await?
-                        && hash_turn_begin(tx, id, now.plus_millis(LEASE_MS)).await?,
+                        && hash_turn_begin(tx, id, now.plus_millis(turn_ms)).await?,
                 )
             })
             .await?;

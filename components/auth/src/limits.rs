@@ -3,6 +3,7 @@
 //! What an address over its limit sends is counted for that address only, so that it can neither
 //! slow accounts down (`throttle`) nor fill the database.
 
+use nokube_domain::UserId;
 use nokube_guest::Ctx;
 use nokube_guest::db::{Db, Tx};
 pub(crate) use nokube_guest::limits::{Standing, WINDOW_MS, address};
@@ -25,6 +26,25 @@ impl Limit {
             bucket: format!("login:address:{}", address(cx)),
             quota: cx.number_variable("login_limit_per_address", 100)?,
         })
+    }
+
+    /// Passwords that callers who are signed in give once more, from one address. Right ones count: each is hashed, and
+    /// whoever signs in waits in the same queue. As many as sign-ins.
+    pub(crate) fn password_from_address(cx: &Ctx) -> Result<Self, AuthError> {
+        Ok(Self {
+            name: "address",
+            bucket: format!("password:address:{}", address(cx)),
+            quota: cx.number_variable("login_limit_per_address", 100)?,
+        })
+    }
+
+    /// Exports of one account: each may be some ten thousand rows of two databases.
+    pub(crate) fn export_of_account(user: UserId) -> Self {
+        Self {
+            name: "account",
+            bucket: format!("export:user:{user}"),
+            quota: 10,
+        }
     }
 
     /// Registrations from one address.

@@ -79,6 +79,12 @@ impl Cost {
         u64::from(self.memory_kib) * u64::from(self.passes)
     }
 
+    /// The time for a hash of this cost where one of the least cost takes `time`, rounded up to a multiple of that.
+    pub(crate) fn scaled(self, time: u64) -> u64 {
+        let least = u64::from(MEMORY_KIB) * u64::from(PASSES);
+        time * self.work().div_ceil(least)
+    }
+
     /// What is missing when a hash of `cheaper` was computed instead of one of this cost: as many passes
     /// over as much less memory, so never more than one of this cost.
     fn beyond(self, cheaper: Self) -> Option<Self> {

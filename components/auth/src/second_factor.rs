@@ -5,11 +5,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nokube_domain::{Capability, Reach, Scope, Scopes, UserId};
 use nokube_guest::db::{Db, Tx};
-use nokube_guest::{Ctx, Error};
+use nokube_guest::{Audit, Caller, Ctx, Error};
 use nokube_keys::{SealingKey, Secret};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::error::AuthError;
+use crate::limits::Standing;
 use crate::store::totp::{TotpRow, recovery_code_use, totp_find, totp_use_step};
 use crate::throttle::Throttle;
 use crate::totp;
@@ -24,6 +26,14 @@ impl Given {
     /// The code of the device counts when both are there: a recovery code is spent last.
     pub(crate) fn of(totp: Option<String>, recovery: Option<String>) -> Option<Self> {
         totp.map(Self::Totp).or(recovery.map(Self::Recovery))
+    }
+
+    /// As the audit trail has it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Totp(_) => "totp",
+            Self::Recovery(_) => "recovery_code",
+        }
     }
 }
 
@@ -57,40 +67,80 @@ pub(crate) async fn scopes_of_session(
     Ok(is_missing.then(|| of_account.into_iter().collect()))
 }
 
-/// Lets a sign-in with the right password go on, or says what else it takes.
+/// A second factor that was counted, and is looked at later.
+pub(crate) struct Counted<'a> {
+    given: &'a Given,
+    throttle: Throttle,
+    standing: Standing,
+}
+
+/// Counts what a sign-in with the right password shows, or says what else it takes. Nothing for an account without one.
 ///
 /// # Errors
-/// [`AuthError::SecondFactorRequired`], [`AuthError::WrongSecondFactor`], [`AuthError::TooManyAttempts`].
-pub(crate) async fn check(
+/// [`AuthError::SecondFactorRequired`], [`AuthError::TooManyAttempts`].
+pub(crate) async fn count<'a>(
     cx: &Ctx,
     db: &Db,
     user: UserId,
-    given: Option<&Given>,
-) -> Result<(), AuthError> {
+    given: Option<&'a Given>,
+) -> Result<Option<Counted<'a>>, AuthError> {
     let row = totp_find(db, user).await?;
     if row.is_none_or(|row| row.confirmed_at_ms.is_none()) {
-        return Ok(());
+        return Ok(None);
     }
     let given = given.ok_or(AuthError::SecondFactorRequired)?;
-    let throttle = Throttle::second_secret(user);
+    let throttle = Throttle::code(user);
     // Over all addresses: who is here has the password.
     let standing = throttle.take(cx, db).await?;
-    let is_right = db
-        .transaction(async |tx| {
-            let Some(row) = totp_find(tx, user).await? else {
-                return Ok::<_, AuthError>(true);
-            };
-            let is_right = uses(cx, tx, user, &row, given).await?;
-            if is_right {
-                throttle.forget(tx).await?;
-            }
-            Ok(is_right)
-        })
-        .await?;
-    match is_right {
-        true => Ok(()),
-        false => Err(AuthError::WrongSecondFactor(standing)),
+    Ok(Some(Counted {
+        given,
+        throttle,
+        standing,
+    }))
+}
+
+/// Uses what was counted, in the transaction that makes the session: what brings nobody in is not used up. Says what it
+/// was; nothing where none is needed.
+///
+/// # Errors
+/// [`AuthError::WrongSecondFactor`]; [`AuthError::SecondFactorRequired`] when it was turned on since.
+pub(crate) async fn spend(
+    cx: &Ctx,
+    tx: &Tx,
+    user: UserId,
+    counted: Option<&Counted<'_>>,
+) -> Result<Option<&'static str>, AuthError> {
+    let row = totp_find(tx, user).await?;
+    let Some(row) = row.filter(|row| row.confirmed_at_ms.is_some()) else {
+        return Ok(None);
+    };
+    let counted = counted.ok_or(AuthError::SecondFactorRequired)?;
+    if !uses(cx, tx, user, &row, counted.given).await? {
+        return Err(AuthError::WrongSecondFactor(counted.standing.clone()));
     }
+    counted.throttle.forget(tx).await?;
+    Ok(Some(counted.given.kind()))
+}
+
+/// Writes down that the password was right and what was shown beside it was not: whoever did it knows the password. How
+/// often that can be is bounded by the delays.
+pub(crate) async fn write_refusal(
+    cx: &Ctx,
+    db: &Db,
+    user: UserId,
+    actor: Option<&Caller>,
+) -> Result<(), AuthError> {
+    db.transaction(async |tx| {
+        let audit = Audit {
+            action: "totp.refuse",
+            target: format!("user:{user}"),
+            project_id: None,
+            detail: json!({}),
+            actor,
+        };
+        Ok(audit.write(cx, tx).await?)
+    })
+    .await
 }
 
 /// Uses up what was given, if it is right and was not used before.

@@ -15,8 +15,9 @@
 //! is refused is not counted here: waiting is enough.
 
 use nokube_domain::{Timestamp, UserId};
-use nokube_guest::Ctx;
 use nokube_guest::db::{Db, DbError, Tx};
+use nokube_guest::{Audit, Ctx};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::AuthError;
@@ -50,6 +51,10 @@ pub(crate) struct Rule {
 pub(crate) struct Throttle {
     rule: Rule,
     bucket: String,
+    /// What is tried, as the audit trail has it.
+    counts: &'static str,
+    /// Of whom; nobody, of a name that nobody has.
+    user: Option<UserId>,
 }
 
 /// A sign-in that may look at the password.
@@ -83,8 +88,8 @@ impl Rule {
         })
     }
 
-    /// What a caller who has the password, or a session, must know besides. 30 s to an hour.
-    pub(crate) const SECOND_SECRET: Self = Self {
+    /// What somebody who has a session, or the password, must know besides. 30 s to an hour.
+    const SECOND_SECRET: Self = Self {
         name: "account",
         quota: 5,
         first_delay_ms: 30_000,
@@ -135,11 +140,24 @@ impl Rule {
 }
 
 impl Throttle {
-    /// What a user proves beside the password or the session: a code, the password once more.
-    pub(crate) fn second_secret(user: UserId) -> Self {
+    /// The password once more, of who is signed in. Apart from [`Throttle::code`]: else whoever has a stolen session
+    /// could keep its user from signing in with wrong passwords, and with the right one begin to guess codes anew.
+    pub(crate) fn password(user: UserId) -> Self {
         Self {
             rule: Rule::SECOND_SECRET,
-            bucket: format!("second:user:{user}"),
+            bucket: format!("password:user:{user}"),
+            counts: "password",
+            user: Some(user),
+        }
+    }
+
+    /// The second factor. Nothing but a right one forgets the wrong ones.
+    pub(crate) fn code(user: UserId) -> Self {
+        Self {
+            rule: Rule::SECOND_SECRET,
+            bucket: format!("code:user:{user}"),
+            counts: "second factor",
+            user: Some(user),
         }
     }
 
@@ -150,15 +168,33 @@ impl Throttle {
             // they left would lie ahead.
             let now = cx.clock();
             throttles_expire(tx, now).await?;
-            let row = throttle_find(tx, &self.bucket).await?;
-            let row = self
-                .rule
-                .count(row, now)
-                .map_err(|open_at| AuthError::TooManyAttempts(self.rule.closed(open_at, now)))?;
-            throttle_put(tx, &self.bucket, &row).await?;
-            Ok(self.rule.standing(&row, now))
+            self.count(cx, tx, now).await
         })
         .await
+    }
+
+    /// Counts an attempt, or says that it is too many. The last free one is an entry in the audit trail, so that operators
+    /// see that somebody guesses: one, however many follow, until the failures are forgotten. Names that nobody has get
+    /// one, too: both take the same steps.
+    async fn count(&self, cx: &Ctx, tx: &Tx, now: Timestamp) -> Result<Standing, AuthError> {
+        let row = throttle_find(tx, &self.bucket).await?;
+        let row = self
+            .rule
+            .count(row, now)
+            .map_err(|open_at| AuthError::TooManyAttempts(self.rule.closed(open_at, now)))?;
+        throttle_put(tx, &self.bucket, &row).await?;
+        if row.failures == self.rule.quota {
+            let user = self.user.unwrap_or(NOBODY);
+            let audit = Audit {
+                action: "throttle.close",
+                target: format!("user:{user}"),
+                project_id: None,
+                detail: json!({ "counts": self.counts, "attempts": row.failures }),
+                actor: None,
+            };
+            audit.write(cx, tx).await?;
+        }
+        Ok(self.rule.standing(&row, now))
     }
 
     /// Takes an attempt back: the secret was not looked at.
@@ -188,7 +224,8 @@ fn counted_under(user: Option<UserId>, typed: &str) -> String {
 
 /// Forgets all that is counted of an account.
 pub(crate) async fn forget_account(tx: &Tx, user: UserId) -> Result<(), DbError> {
-    Throttle::second_secret(user).forget(tx).await?;
+    Throttle::password(user).forget(tx).await?;
+    Throttle::code(user).forget(tx).await?;
     let name = counted_under(Some(user), "");
     throttles_forget(tx, &format!("login:pair:{name}:")).await?;
     throttle_forget(tx, &format!("login:everywhere:{name}")).await
@@ -206,32 +243,27 @@ impl LoginAttempt {
                 // As in `Throttle::take`.
                 let now = cx.clock();
                 throttles_expire(tx, now).await?;
-                let refused = |throttle: &Throttle, open_at: Timestamp| {
-                    AuthError::TooManyAttempts(throttle.rule.closed(open_at, now))
-                };
                 let user = user_id(tx, account).await?;
                 let name = counted_under(user, account);
                 let pair = Throttle {
                     rule: of_pair,
                     bucket: format!("login:pair:{name}:{address}"),
+                    counts: "sign-ins from an address",
+                    user,
                 };
                 let everywhere = Throttle {
                     rule: of_everywhere,
                     bucket: format!("login:everywhere:{name}"),
+                    counts: "sign-ins from unknown addresses",
+                    user,
                 };
                 // Asked of nobody as well: both take the same steps.
                 let user = user.unwrap_or(NOBODY);
                 let is_known = address_is_known(tx, user, &address, now).await?;
-                let present = throttle_find(tx, &pair.bucket).await?;
-                let row = (pair.rule.count(present, now)).map_err(|at| refused(&pair, at))?;
+                let standing = pair.count(cx, tx, now).await?;
                 if !is_known {
-                    let present = throttle_find(tx, &everywhere.bucket).await?;
-                    let counted = everywhere.rule.count(present, now);
-                    let counted = counted.map_err(|at| refused(&everywhere, at))?;
-                    throttle_put(tx, &everywhere.bucket, &counted).await?;
+                    everywhere.count(cx, tx, now).await?;
                 }
-                throttle_put(tx, &pair.bucket, &row).await?;
-                let standing = pair.rule.standing(&row, now);
                 let everywhere = (!is_known).then_some(everywhere);
                 Ok::<_, AuthError>(((pair, everywhere), standing))
             })

@@ -146,3 +146,8 @@ impl Scene {
 fn id_of(build: &Value) -> String {
     build["build_id"].as_str().unwrap().to_owned()
 }
+
+#[test]
+fn health_asks_the_database() {
+    nokube_guest::testing::check_health(&Scene::new().app);
+}

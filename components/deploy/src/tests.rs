@@ -46,6 +46,8 @@ struct Sidecar {
     apps: BTreeMap<String, Value>,
     /// The phase it says.
     phase: Option<&'static str>,
+    /// It is a cluster, and says no address.
+    is_cluster: bool,
     /// It refuses every spec with this.
     refuses: Option<Value>,
     /// Removals take this many questions.
@@ -157,11 +159,19 @@ impl Sidecar {
         } else {
             "running"
         };
+        let (access_url, objects) = if self.is_cluster {
+            (Value::Null, json!(["Namespace", "Service"]))
+        } else {
+            (
+                json!("http://web.shop.ada.localhost:3000/"),
+                json!(["Application"]),
+            )
+        };
         json!({
             "deployment_id": app["deployment_id"], "generation": app["generation"],
             "revision": app["revision"], "phase": self.phase.unwrap_or(wanted),
             "replicas_ready": app["spec"]["replicas"], "replicas_total": app["spec"]["replicas"],
-            "access_url": "http://web.shop.ada.localhost:3000/", "message": null, "objects": ["Application"],
+            "access_url": access_url, "message": null, "objects": objects,
         })
     }
 }
@@ -312,4 +322,9 @@ impl Scene {
 
 fn id_of(deployment: &Value) -> String {
     deployment["deployment_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn health_asks_the_database() {
+    nokube_guest::testing::check_health(&Scene::new().app);
 }

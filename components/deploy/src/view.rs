@@ -2,6 +2,7 @@
 
 use nokube_api::deploy::{Deployment, FieldChange, MASKED, Revision, spec_changes};
 use nokube_api::sidecar::ArtifactKind;
+use nokube_domain::deploy::Exposure;
 use nokube_guest::{Ctx, Error, Response, etag_of};
 use serde_json::Value;
 
@@ -13,6 +14,10 @@ use crate::store::revisions::{RevisionRow, artifact_of, configuration_of};
 const NOT_FIXED: &str = "The image is named by a tag, which its registry can give to another image: copies that start \
      later may run something else, and so may a rollback. Name it by digest, as name@sha256:…, to run these bytes for good.";
 
+/// What whoever wants a port of every node has to know where the operator has not said where nodes are.
+const PORT_ALONE: &str = "It answers at a port of every node. Which one, its events say (NodePort); at which address, the \
+     operator of the cluster knows.";
+
 /// A deployment on the wire.
 pub(crate) fn deployment_view(row: &DeploymentRow) -> Result<Deployment, Error> {
     let Configuration { mut spec, secrets } = configuration_of(&row.spec, &row.secrets)?;
@@ -21,11 +26,19 @@ pub(crate) fn deployment_view(row: &DeploymentRow) -> Result<Deployment, Error> 
     let artifact = artifact_of(&row.artifact)?;
     let digest = known(&row.digest);
     let is_fixed = artifact == ArtifactKind::Spin || digest.is_some();
+    let objects: Vec<String> = serde_json::from_str(&row.objects).unwrap_or_default();
+    // A name is recorded for every environment; a cluster alone has an object of it.
+    let is_in_namespace = objects.iter().any(|kind| kind == "Namespace");
+    let is_without_url = is_in_namespace
+        && row.access_url.is_none()
+        && spec.exposure_type == Exposure::NodePort.as_str();
+    let warnings = [(!is_fixed, NOT_FIXED), (is_without_url, PORT_ALONE)];
     Ok(Deployment {
         deployment_id: row.id.to_string(),
         project_id: row.project_id.0,
         service_name: row.service_name.clone(),
         environment: row.environment.clone(),
+        namespace: row.namespace.clone().filter(|_| is_in_namespace),
         revision: row.revision,
         status: row.status.clone(),
         image_name: row.image_name.clone(),
@@ -35,13 +48,13 @@ pub(crate) fn deployment_view(row: &DeploymentRow) -> Result<Deployment, Error> 
         replicas_ready: row.replicas_ready,
         replicas_total: row.replicas_total,
         access_url: row.access_url.clone(),
-        manifests_generated: serde_json::from_str(&row.objects).unwrap_or_default(),
+        manifests_generated: objects,
         error_message: row.error_message.clone(),
-        warnings: if is_fixed {
-            Vec::new()
-        } else {
-            vec![NOT_FIXED.to_owned()]
-        },
+        warnings: warnings
+            .into_iter()
+            .filter(|(holds, _)| *holds)
+            .map(|(_, text)| text.to_owned())
+            .collect(),
         created_at: row.created_at_ms.to_string(),
         updated_at: row.updated_at_ms.to_string(),
         spec,

@@ -129,13 +129,14 @@ fn calendar() -> Contract {
             Operation::new("Ends the private address")
                 .no_content()
                 .names_something()
-                .without_if_match("whatever became of it, nobody shall read there any more"),
+                .if_match(),
         )
         .route(
             "get_calendar",
             Operation::new("The calendar at a private address (RFC 5545)")
                 .description(
-                    "The address is the credential. Drafts are on it; what is archived is not.",
+                    "The address is the credential. Drafts are on it; what is archived is not, nor what \
+                     ended more than 366 days ago. Of more than 5,000 events it has those that end first.",
                 )
                 .query("token", Kind::Any, "What makes the address private.")
                 .text(200, "text/calendar")

@@ -275,6 +275,18 @@ pub struct Account {
     pub updated_at: String,
 }
 
+/// What `nokube admin reset-password` is answered, on the machine alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordReset {
+    /// The account.
+    #[serde(flatten)]
+    pub account: Account,
+    /// API tokens that are still good.
+    pub tokens_left: u64,
+    /// API tokens that were revoked.
+    pub tokens_revoked: u64,
+}
+
 /// The answer to `GET /auth/me/export`: what is kept about a user and goes with the account, but for what is secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -20,6 +20,8 @@ pub struct Deployment {
     pub service_name: String,
     /// The environment, `production` by default.
     pub environment: String,
+    /// The Kubernetes namespace it is in; nothing before it is in one, and where there are none.
+    pub namespace: Option<String>,
     /// The wanted revision, from 1.
     pub revision: u32,
     /// `pending`, `deploying`, `running`, `failed`, `stopped`, or `deleting`.
@@ -37,7 +39,8 @@ pub struct Deployment {
     pub replicas_ready: u32,
     /// Copies that are wanted.
     pub replicas_total: u32,
-    /// Where it answers, when it is exposed and the target has told.
+    /// Where it answers, when it is exposed and the target has told. With `node_port` that takes an operator who has
+    /// said where the nodes are; else `warnings` says how to learn the port.
     pub access_url: Option<String>,
     /// Kinds of the objects that the target made for it.
     pub manifests_generated: Vec<String>,

@@ -171,8 +171,8 @@ pub(crate) struct LocalArgs {
 /// What `up` and `sidecar` do with the disk.
 #[derive(Debug, Args)]
 pub(crate) struct StorageArgs {
-    /// Uploads are refused while less than this is free; by default 1 GiB or 5 % of the disk,
-    /// whichever is less.
+    /// While less than this is free uploads are refused, and what makes applications' databases larger;
+    /// by default 1 GiB or 5 % of the disk, whichever is less.
     #[arg(long, value_name = "MIB", env = "NOKUBE_MIN_FREE_MIB")]
     pub(crate) min_free_mib: Option<u64>,
     /// Compiled modules that nothing uses are removed above this, oldest first.
@@ -347,6 +347,9 @@ pub(crate) struct TenantsArgs {
     /// End when this process does.
     #[arg(long)]
     pub(crate) parent: u32,
+    /// What applications' databases leave free of the disk.
+    #[arg(long)]
+    pub(crate) disk_reserve_mib: Option<u64>,
 }
 
 /// What programs expect of a command that was called wrongly; the same as clap's own.
@@ -383,7 +386,10 @@ impl Cli {
             Command::Runner(args) => platform::runner::run(args),
             Command::Keys(args) => platform::keys::run(&args, json),
             Command::Pack(args) => platform::pack::run(&args, json),
-            Command::Backup(args) => backup::run_backup(&args, json),
+            Command::Backup(args) => match backup::run_backup(&args, json) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            },
             Command::Restore(args) => backup::run_restore(&args, json),
             Command::Admin(args) => admin::run(&args, json),
             Command::Compile(args) => return platform::compile::run_child(&args),

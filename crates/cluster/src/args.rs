@@ -1,6 +1,7 @@
 //! The command line. Every option is a variable of the environment too; the keys are variables alone, under
 //! the names that the platform's own application knows them by.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -106,6 +107,27 @@ pub(crate) struct ServeArgs {
     /// The namespace of the gateway's or ingress controller's pods: only they reach exposed applications.
     #[arg(long, env = "NOKUBE_EDGE_NAMESPACE")]
     pub(crate) edge_namespace: Option<String>,
+    /// Where ports of every node are reached, for the addresses of applications that have one: a node's host
+    /// name or address, or a balancer's in front of them.
+    #[arg(long, value_name = "HOST", env = "NOKUBE_NODE_ADDRESS")]
+    pub(crate) node_address: Option<String>,
+    /// Networks of an edge that is no pod of the cluster's network, separated by commas.
+    #[arg(long, value_delimiter = ',', env = "NOKUBE_EDGE_NETWORKS")]
+    pub(crate) edge_networks: Vec<String>,
+    /// The namespace of the pods that answer DNS.
+    #[arg(long, default_value = "kube-system", env = "NOKUBE_DNS_NAMESPACE")]
+    pub(crate) dns_namespace: String,
+    /// Their labels, separated by commas; all pods there when it is empty.
+    #[arg(long, default_value = "k8s-app=kube-dns", env = "NOKUBE_DNS_PODS", value_parser = labels)]
+    pub(crate) dns_pods: Labels,
+    /// Their own ports, separated by commas.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "53",
+        env = "NOKUBE_DNS_PORTS"
+    )]
+    pub(crate) dns_ports: Vec<u16>,
     /// A cert-manager ClusterIssuer for applications with HTTPS.
     #[arg(long, env = "NOKUBE_CERTIFICATE_ISSUER")]
     pub(crate) certificate_issuer: Option<String>,
@@ -174,6 +196,22 @@ pub(crate) struct QuotaArgs {
     pub(crate) ephemeral_storage: Option<String>,
 }
 
+/// Labels of pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Labels(pub(crate) BTreeMap<String, String>);
+
+fn labels(text: &str) -> Result<Labels, String> {
+    let label = |part: &str| {
+        let (name, value) = part.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let parts = text.split(',').filter(|part| !part.is_empty());
+    let labels: Option<_> = parts.map(label).collect();
+    labels
+        .map(Labels)
+        .ok_or_else(|| "must be labels, such as k8s-app=kube-dns".to_owned())
+}
+
 fn edge(text: &str) -> Result<Edge, String> {
     let expected = || {
         "must be gateway:<namespace>/<name>[#<section>[,<HTTPS section>]], ingress:<class> or none"
@@ -212,6 +250,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn labels_have_a_name_and_a_value_each_and_may_be_none() {
+        let pairs = |text| labels(text).map(|labels| labels.0.into_iter().collect::<Vec<_>>());
+        assert_eq!(pairs(""), Ok(vec![]));
+        let two = [("a", "1"), ("b.c/d", "")];
+        let two = two.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(pairs("b.c/d=,a=1"), Ok(two.to_vec()));
+        assert!(pairs("a").is_err());
     }
 
     #[test]

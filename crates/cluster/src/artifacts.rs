@@ -1,8 +1,9 @@
 //! What the cluster has to know of a Spin artifact before it runs there: the stores it is granted, and
 //! whether its world is one that the shim can run.
 //!
-//! Artifacts that this sidecar's blob store holds are looked into. Others come straight from a registry:
-//! the nodes pull those themselves, and say what is wrong with them.
+//! Artifacts that this sidecar's blob store holds are looked into. What was seen is written down with the
+//! deployment: the store may be another one after a change of leader, and what is granted must not change by
+//! that. Of what was never here nothing is known: the nodes pull it from a registry, and say what is wrong.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use nokube_artifact::wasm;
 use nokube_manifests::Facts;
 use nokube_sidecar::TargetError;
 use nokube_spinapp::locked::LockedApp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 /// Artifacts that are remembered, each a few words.
@@ -35,14 +37,16 @@ pub(crate) struct Artifacts {
 }
 
 /// What was seen in an artifact.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Look {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Look {
+    /// Of its manifest.
+    pub(crate) digest: String,
     needs_wasi_0_3: bool,
     stores: Option<Stores>,
 }
 
 /// What its components are granted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Stores {
     sqlite_databases: BTreeSet<String>,
     key_value_stores: BTreeSet<String>,
@@ -58,18 +62,30 @@ impl Artifacts {
         }
     }
 
+    /// What is known of an application's artifact: seen now, or else when it was `known` before.
+    pub(crate) async fn seen(
+        &self,
+        app: &AppSpec,
+        known: Option<Arc<Look>>,
+    ) -> Result<Option<Arc<Look>>, TargetError> {
+        if app.artifact != ArtifactKind::Spin {
+            return Ok(None);
+        }
+        let Ok(digest) = app.digest.parse::<Digest>() else {
+            return Ok(None);
+        };
+        match self.look(digest).await? {
+            Some(look) => Ok(Some(look)),
+            None => Ok(known.filter(|known| known.digest == app.digest)),
+        }
+    }
+
     /// What objects are made of beside the spec.
     ///
     /// # Errors
     /// [`TargetError::Refused`] for what the cluster cannot run.
-    pub(crate) async fn facts(&self, app: &AppSpec) -> Result<Facts, TargetError> {
-        if app.artifact != ArtifactKind::Spin {
-            return Ok(Facts::default());
-        }
-        let Ok(digest) = app.digest.parse::<Digest>() else {
-            return Ok(Facts::default());
-        };
-        let Some(look) = self.look(digest).await? else {
+    pub(crate) fn facts(&self, look: Option<&Look>) -> Result<Facts, TargetError> {
+        let Some(look) = look else {
             return Ok(Facts::default());
         };
         if look.needs_wasi_0_3 && !self.wasi_0_3 {
@@ -130,7 +146,10 @@ impl Artifacts {
 
 fn look_into(layout: &Layout, digest: &Digest) -> Result<Look, LayoutError> {
     let manifest = layout.manifest(digest)?;
-    let mut look = Look::default();
+    let mut look = Look {
+        digest: digest.to_string(),
+        ..Look::default()
+    };
     let config = layout.read_blob(&manifest.config.digest, MAX_JSON_BYTES)?;
     // What is no Spin application fails on the node, which says more about it.
     if let Ok(app) = LockedApp::from_json(&config) {
@@ -207,6 +226,15 @@ mod tests {
         app
     }
 
+    async fn facts(
+        artifacts: &Artifacts,
+        app: &AppSpec,
+        known: Option<Arc<Look>>,
+    ) -> Result<Facts, TargetError> {
+        let look = artifacts.seen(app, known).await.unwrap();
+        artifacts.facts(look.as_deref())
+    }
+
     #[tokio::test]
     async fn what_needs_wasi_0_3_is_refused_unless_the_shim_runs_it() {
         let dir = tempfile::tempdir().unwrap();
@@ -216,16 +244,17 @@ mod tests {
             r#"(component (import "wasi:http/types@0.3.0" (instance)))"#,
         );
         let shim = Artifacts::new(layout.clone(), false);
-        let error = shim.facts(&new).await.unwrap_err();
+        let error = facts(&shim, &new, None).await.unwrap_err();
         assert!(
             matches!(&error, TargetError::Refused(message) if message.contains("WASI 0.3")),
             "{error}"
         );
-        assert!(Artifacts::new(layout, true).facts(&new).await.is_ok());
+        let able = Artifacts::new(layout, true);
+        assert!(facts(&able, &new, None).await.is_ok());
     }
 
     #[tokio::test]
-    async fn the_stores_that_components_are_granted_are_known() {
+    async fn the_stores_that_components_are_granted_are_known_and_stay_so() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::open(dir.path()).unwrap();
         let app = stored(
@@ -233,10 +262,18 @@ mod tests {
             r#"(component (import "wasi:http/types@0.2.0" (instance)))"#,
         );
         let artifacts = Artifacts::new(layout, false);
-        let facts = artifacts.facts(&app).await.unwrap();
-        assert_eq!(facts.sqlite_databases, ["orders".to_owned()].into());
-        assert_eq!(facts.key_value_stores, ["sessions".to_owned()].into());
-        // What is not here comes from a registry: nothing is known of it.
-        assert_eq!(artifacts.facts(&spec(1)).await.unwrap(), Facts::default());
+        let granted = facts(&artifacts, &app, None).await.unwrap();
+        assert_eq!(granted.sqlite_databases, ["orders".to_owned()].into());
+        assert_eq!(granted.key_value_stores, ["sessions".to_owned()].into());
+        let look = artifacts.seen(&app, None).await.unwrap();
+        // The next leader's store has nothing of it.
+        let dir = tempfile::tempdir().unwrap();
+        let empty = Artifacts::new(Layout::open(dir.path()).unwrap(), false);
+        assert_eq!(facts(&empty, &app, look.clone()).await.unwrap(), granted);
+        // Of another artifact nothing is known by that.
+        assert_eq!(
+            facts(&empty, &spec(1), look).await.unwrap(),
+            Facts::default()
+        );
     }
 }

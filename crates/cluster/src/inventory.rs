@@ -13,6 +13,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::{CallError, Cluster, Place};
+use crate::artifacts::Look;
 
 const KEPT_LABEL: &str = "nokube.dev/kept";
 const KEPT: &str = "inventory";
@@ -46,6 +47,9 @@ pub(crate) struct Entry {
     /// The namespace is being removed: all else is gone.
     #[serde(default)]
     pub(crate) ends_namespace: bool,
+    /// What was seen in its artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) look: Option<Arc<Look>>,
 }
 
 /// A generation that was applied in full.
@@ -63,6 +67,9 @@ pub(crate) struct Applied {
     pub(crate) scales: bool,
     /// When, Unix milliseconds: what the cluster complained about earlier is of no interest.
     pub(crate) at_ms: i64,
+    /// The port of every node that leads to it, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) node_port: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +95,7 @@ impl Entry {
             begun: BTreeSet::new(),
             old: BTreeSet::new(),
             ends_namespace: false,
+            look: None,
         }
     }
 
@@ -96,6 +104,7 @@ impl Entry {
         Self {
             deployment_id: format!("{NAMESPACE}{}", self.namespace),
             applied: None,
+            look: None,
             ..self.clone()
         }
     }

@@ -10,6 +10,7 @@ mod args;
 mod artifacts;
 mod inventory;
 mod leader;
+mod memory;
 mod metrics;
 mod permissions;
 mod run;

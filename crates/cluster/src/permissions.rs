@@ -2,6 +2,8 @@
 //! and tests hold it against the calls that are really made. A call that is not covered fails there, and so
 //! does a permission that nothing uses.
 
+mod policies;
+
 use nokube_manifests::Object;
 use serde_json::{Value, json};
 
@@ -89,7 +91,12 @@ pub(crate) const PERMISSIONS: &[Permission] = &[
         &["create", "get", "update"],
     ),
     may(Scope::Tenants, CORE, "limitranges", SHARED),
-    may(Scope::Tenants, CORE, "resourcequotas", SHARED),
+    may(
+        Scope::Tenants,
+        CORE,
+        "resourcequotas",
+        &["create", "get", "patch"],
+    ),
     may(Scope::Tenants, CORE, "serviceaccounts", SHARED),
     may(Scope::Tenants, SPINKUBE, "spinappexecutors", SHARED),
     may(Scope::Tenants, NETWORKING, "networkpolicies", OWN),
@@ -134,7 +141,7 @@ pub(crate) fn objects(names: &Names) -> Vec<Object> {
     let binding = format!("{account}-{platform}");
     let subjects = json!([{ "kind": "ServiceAccount", "name": account, "namespace": namespace }]);
     let role_of = |kind: &str, name: &str| json!({ "apiGroup": RBAC, "kind": kind, "name": name });
-    vec![
+    let mut objects = vec![
         object(
             "ClusterRole",
             "clusterroles",
@@ -170,7 +177,9 @@ pub(crate) fn objects(names: &Names) -> Vec<Object> {
             account,
             &json!({ "roleRef": role_of("Role", account), "subjects": subjects }),
         ),
-    ]
+    ];
+    objects.extend(policies::objects(names));
+    objects
 }
 
 /// The rules of a role, in the order of the table.
@@ -195,7 +204,18 @@ fn object(
     name: &str,
     more: &Value,
 ) -> Object {
-    let api_version = format!("{RBAC}/v1");
+    object_of(RBAC, kind, plural, namespace, name, more)
+}
+
+fn object_of(
+    group: &str,
+    kind: &str,
+    plural: &'static str,
+    namespace: Option<&str>,
+    name: &str,
+    more: &Value,
+) -> Object {
+    let api_version = format!("{group}/v1");
     let mut body = json!({
         "apiVersion": api_version,
         "kind": kind,
@@ -251,6 +271,10 @@ mod tests {
                 "ClusterRole/tenant",
                 "Role/sidecar",
                 "RoleBinding/sidecar",
+                "ValidatingAdmissionPolicy/sidecar-two-namespaces",
+                "ValidatingAdmissionPolicyBinding/sidecar-two-namespaces",
+                "ValidatingAdmissionPolicy/sidecar-two-rolebindings",
+                "ValidatingAdmissionPolicyBinding/sidecar-two-rolebindings",
             ]
         );
         let rules = objects[0].body["rules"].as_array().unwrap();

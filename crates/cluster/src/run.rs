@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use nokube_artifact::layout::Layout;
 use nokube_keys::Secret;
-use nokube_manifests::{Quota, Settings};
+use nokube_manifests::{Dns, Quota, Settings};
 use nokube_sidecar::durable::create_private_dir;
 use nokube_sidecar::{Sidecar, SidecarOptions, StorageOptions};
 use tokio::net::TcpListener;
@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::api::Cluster;
 use crate::args::{Cli, Command, Format, PlatformArgs, QuotaArgs, RbacArgs, ServeArgs};
 use crate::leader::{Candidate, Role};
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::permissions::{self, Names};
 use crate::secrets::Secrets;
@@ -50,6 +51,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         return print_roles(&args);
     }
     start_log();
+    memory::bound();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)
@@ -152,7 +154,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         cluster,
         identity: candidate.identity.clone(),
     };
-    let outcome = replica.live(&front, &mut roles, &shutdown).await;
+    let outcome = tokio::select! {
+        outcome = replica.live(&front, &mut roles, &shutdown) => outcome,
+        never = memory::keep_small() => match never {},
+    };
 
     leading.abort();
     // Nothing is changed any more before another one may begin.
@@ -363,6 +368,13 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         platform_hosts: public_host.into_iter().collect(),
         edge: args.edge.clone(),
         edge_namespace: args.edge_namespace.clone(),
+        node_address: args.node_address.clone(),
+        edge_networks: args.edge_networks.clone(),
+        dns: Dns {
+            namespace: args.dns_namespace.clone(),
+            pods: args.dns_pods.0.clone(),
+            ports: args.dns_ports.clone(),
+        },
         certificate_issuer: args.certificate_issuer.clone(),
         executor: args.executor.clone(),
         runtime_class: args.runtime_class.clone(),

@@ -16,11 +16,11 @@ somebody else's is 404, like what is missing.
 * `X-Request-Id` is taken from the request when it has at most 128 letters, digits and `-_.:/`, else made; every answer \
 and the platform's log have it. `traceparent` is passed on.
 * Lists are read by `page` and `limit`, and link to their other pages (RFC 8288); what only grows is read by `cursor`.
-* A single resource has an `ETag`. What changes it honours `If-Match`, and answers 412 when it is another version by now; \
-an operation that takes none says why.
+* A single resource has an `ETag`. What changes it honours `If-Match`, and answers 412 when it is another version by now.
 * What creates honours `Idempotency-Key` for 24 hours: the same request is answered as before, with \
 `Idempotency-Replayed: true`.
-* Unknown fields of a user's request are refused (422), with every other fault at once.";
+* Unknown fields of a user's JSON are refused (422), with every other fault at once. Unknown parameters of a query are \
+ignored, since programs and proxies add their own, and so is a body where none is described.";
 
 /// The document without paths.
 pub(crate) fn frame() -> Value {

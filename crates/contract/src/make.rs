@@ -82,12 +82,8 @@ impl Parts {
             "security": [],
             "responses": self.responses(route, operation),
         });
-        let unconditional = operation.unconditional;
-        let why_not = unconditional.map(|reason| format!("It takes no `If-Match`: {reason}."));
-        let sentences = operation.description.map(str::to_owned).into_iter();
-        let sentences: Vec<String> = sentences.chain(why_not).collect();
-        if !sentences.is_empty() {
-            described["description"] = sentences.join(" ").into();
+        if let Some(description) = operation.description {
+            described["description"] = description.into();
         }
         if let Some((name, scheme)) = fixed::security(route.access) {
             described["security"] = json!([{ name: [] }]);

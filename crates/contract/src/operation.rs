@@ -25,7 +25,6 @@ pub struct Operation {
     pub(crate) answers: Vec<Answer>,
     pub(crate) problems: Vec<&'static str>,
     pub(crate) if_match: bool,
-    pub(crate) unconditional: Option<&'static str>,
     pub(crate) idempotent: bool,
     pub(crate) not_idempotent: Option<&'static str>,
     pub(crate) paged: bool,
@@ -93,12 +92,8 @@ impl Contract {
             };
             let for_users = matches!(route.access, Access::User | Access::Admin);
             let changes_one = matches!(route.method, "PUT" | "PATCH" | "DELETE");
-            if for_users && changes_one && !operation.if_match && operation.unconditional.is_none()
-            {
-                faults.push(format!(
-                    "{} honours If-Match, or says why not",
-                    route.operation_id
-                ));
+            if for_users && changes_one && !operation.if_match {
+                faults.push(format!("{} honours no If-Match", route.operation_id));
             }
             let creates = route.method == "POST" && operation.creates();
             if for_users && creates && !operation.idempotent && operation.not_idempotent.is_none() {
@@ -142,7 +137,6 @@ impl Operation {
             answers: Vec::new(),
             problems: Vec::new(),
             if_match: false,
-            unconditional: None,
             idempotent: false,
             not_idempotent: None,
             paged: false,
@@ -333,13 +327,6 @@ impl Operation {
     #[must_use]
     pub fn if_match(mut self) -> Self {
         self.if_match = true;
-        self
-    }
-
-    /// It changes something of its own and has no version to compare; why, as the document says it.
-    #[must_use]
-    pub fn without_if_match(mut self, reason: &'static str) -> Self {
-        self.unconditional = Some(reason);
         self
     }
 

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{Method, Request, Response, StatusCode, Uri, header, uri};
 use http_body_util::{BodyExt, Empty};
 use nokube_spinapp::routes::Router;
-use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::handler::InstantiationError;
 
 use crate::answer::{Answer, CancelOnDrop};
 use crate::body;
+use crate::closing::Closing;
 use crate::component::{Component, ComponentShared};
 use crate::failure::{Crowd, Failure};
 use crate::gate::Flights;
@@ -39,7 +39,7 @@ pub struct App {
     pub(crate) components: HashMap<String, Component>,
     pub(crate) log: Arc<AppLog>,
     pub(crate) flights: Arc<Flights>,
-    pub(crate) closed: CancellationToken,
+    pub(crate) closing: Arc<Closing>,
 }
 
 /// Why an application is not ready.
@@ -99,7 +99,7 @@ impl App {
 
     /// Ends its idle instances; those at work end with their request.
     pub fn close(&self) {
-        self.closed.cancel();
+        self.closing.close();
     }
 
     pub(crate) fn components(&self) -> impl Iterator<Item = &Component> {
@@ -164,22 +164,23 @@ impl App {
     ) -> Response<Body> {
         strip_spin_headers(request.headers_mut());
         let id = settle_request_id(request.headers_mut());
-        let path = request.uri().path().to_owned();
+        let asked = request.uri().clone();
+        let path = asked.path();
         if let Some(well_known) = path.strip_prefix(WELL_KNOWN) {
             return match well_known {
                 "health" => answer(StatusCode::OK, "text/plain", "OK".to_owned(), &id),
-                _ => Failure::NoRoute.response(&path, &id),
+                _ => Failure::NoRoute.response(path, &id),
             };
         }
         let host = match settle_host(&mut request, client) {
             Ok(host) => host,
-            Err(failure) => return failure.response(&path, &id),
+            Err(failure) => return failure.response(path, &id),
         };
-        let Some(found) = self.router.find(&path) else {
-            return Failure::NoRoute.response(&path, &id);
+        let Some(found) = self.router.find(path) else {
+            return Failure::NoRoute.response(path, &id);
         };
         let Some(component) = self.components.get(found.component) else {
-            return Failure::NoRoute.response(&path, &id);
+            return Failure::NoRoute.response(path, &id);
         };
         let facts = RouteFacts {
             path_info: &found.trailing,
@@ -188,8 +189,7 @@ impl App {
             component_route: found.route.prefix(),
             named: &found.parameters,
         };
-        let uri = request.uri().clone();
-        add_spin_headers(request.headers_mut(), &uri, &host, client, &facts);
+        add_spin_headers(request.headers_mut(), &asked, &host, client, &facts);
         self.serve(component, request, id, depth).await
     }
 
@@ -228,7 +228,7 @@ impl App {
         id: String,
         depth: ChainDepth,
     ) -> Response<Body> {
-        let path = request.uri().path().to_owned();
+        let uri = request.uri().clone();
         match self.try_serve(component, request, &id, depth).await {
             Ok(response) => response,
             Err(failure) => {
@@ -240,7 +240,7 @@ impl App {
                     self.log
                         .system(Some(&component.shared.id), Some(&id), &line);
                 }
-                failure.response(&path, &id)
+                failure.response(uri.path(), &id)
             }
         }
     }
@@ -344,13 +344,13 @@ fn settle_host(request: &mut Request<Body>, client: Client) -> Result<String, Fa
         .path_and_query()
         .ok_or(Failure::BadRequest("The path is missing."))?
         .clone();
-    let uri = Uri::builder()
-        .scheme(client.scheme())
-        .authority(host.as_str())
-        .path_and_query(path)
-        .build()
-        .map_err(|_| Failure::BadRequest("The Host field is not a host."))?;
-    *request.uri_mut() = uri;
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(client.scheme());
+    parts.authority = host.parse().ok();
+    parts.path_and_query = Some(path);
+    // Refused without an authority.
+    *request.uri_mut() =
+        Uri::from_parts(parts).map_err(|_| Failure::BadRequest("The Host field is not a host."))?;
     Ok(host)
 }
 
@@ -366,6 +366,6 @@ impl std::fmt::Debug for App {
 impl Drop for App {
     fn drop(&mut self) {
         // Idle instances hold what their component shares, not the application.
-        self.closed.cancel();
+        self.closing.close();
     }
 }

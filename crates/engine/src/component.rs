@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
 use wasmtime::component::Component as Module;
 use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre};
 use wasmtime_wasi_http::{p2, p3};
 
 use crate::Engine;
+use crate::closing::Closing;
 use crate::config::Limits;
 use crate::engine::{MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE};
 use crate::folders;
@@ -48,7 +48,7 @@ pub(crate) struct ComponentShared {
     pub(crate) key_value: Arc<Grants<key_value::Store>>,
     pub(crate) outbound: Arc<OutboundHttp>,
     /// The application is gone: idle instances end.
-    pub(crate) closed: CancellationToken,
+    pub(crate) closing: Arc<Closing>,
     /// What the application may use of the engine.
     pub(crate) share: Arc<Share>,
     pub(crate) pre: OnceCell<Opened>,

@@ -19,6 +19,9 @@ use crate::host_limits::HostLimits;
 pub struct AppConfig {
     /// Names it in the registry, such as a deployment's UUID.
     pub id: String,
+    /// Whose it is: all applications of one owner share what one owner gets. Empty: nobody's, it counts alone.
+    #[serde(default)]
+    pub owner: String,
     /// Told back by [`crate::registry::Registry::list`], so that a caller knows what it applied last.
     #[serde(default)]
     pub generation: u64,
@@ -80,6 +83,7 @@ impl fmt::Debug for AppConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppConfig")
             .field("id", &self.id)
+            .field("owner", &self.owner)
             .field("generation", &self.generation)
             .field("hosts", &self.hosts)
             .field("components", &self.components)
@@ -186,6 +190,8 @@ pub struct ShareLimits {
     /// Bytes of linear memory that they have grown to. Half of what the engine has for all applications is the most,
     /// whatever is said here.
     pub memory_bytes: u64,
+    /// Bytes on disk of its databases and key-value stores together, with their logs.
+    pub disk_bytes: u64,
 }
 
 impl Default for ShareLimits {
@@ -194,6 +200,8 @@ impl Default for ShareLimits {
             // A quarter of an engine's: see `EngineOptions::max_instances`.
             instances: 64,
             memory_bytes: 1 << 30,
+            // Four databases of the largest size, as `sqlite::Limits::tenant` has it.
+            disk_bytes: 1 << 30,
         }
     }
 }

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use wasmtime::component::{GuestTaskId, Linker, ResourceTable, ResourceTableError};
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -31,6 +30,8 @@ use crate::logs::{GuestPipe, Stream};
 use crate::meter::{Bounds, Meter, Turn};
 use crate::request::RequestState;
 use crate::running::Running;
+use crate::share::Places;
+use crate::within::within;
 
 /// What a store holds.
 pub(crate) struct InstanceState {
@@ -45,10 +46,10 @@ pub(crate) struct InstanceState {
     meter: Meter,
 }
 
-/// Places among the application's instances and among the engine's. They are free again only when the store is gone: a
-/// store drops its data first and then what it has of the pool.
+/// Places among the application's instances, its owner's and the engine's. They are free again only when the store is
+/// gone: a store drops its data first and then what it has of the pool.
 struct Slot {
-    _of_app: OwnedSemaphorePermit,
+    _of_share: Places,
     _of_engine: OwnedSemaphorePermit,
 }
 
@@ -92,6 +93,9 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Insta
 /// How long an instance may wait for a slot of the engine before its request is turned away.
 const SLOT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Between two attempts to start an instance that others have left no memory for. More than one that idles takes to go.
+const MEMORY_PAUSE: Duration = Duration::from_millis(20);
+
 /// A linear memory never shrinks: an instance that grew by more than this since it was made (a password's hash takes
 /// 19 MiB) does not rest for longer than [`GROWN_IDLE`]. A new one costs a fraction of a millisecond.
 const MOST_GROWTH_KEPT_BYTES: usize = 8 << 20;
@@ -103,6 +107,11 @@ const GROWN_IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 #[error("the engine has no free instance")]
 pub(crate) struct NoSlot;
+
+/// Others have the memory that the instance begins with.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no memory for another instance")]
+struct NoMemory;
 
 /// Starting took longer than a request may take.
 #[derive(Debug, thiserror::Error)]
@@ -118,12 +127,33 @@ impl HandlerState for Starter {
     type WorkerState = Work;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Work>> {
+        let mut until = None;
+        loop {
+            match self.start().await {
+                Err(error) if error.downcast_ref::<NoMemory>().is_some() => {
+                    let until = *until.get_or_insert_with(|| Instant::now() + SLOT_PATIENCE);
+                    if Instant::now() >= until {
+                        return Err(wasmtime::Error::new(NoSlot));
+                    }
+                    // One that idles has memory that this one needs.
+                    self.0.share.ask_for_room();
+                    tokio::time::sleep(MEMORY_PAUSE).await;
+                }
+                started => return started,
+            }
+        }
+    }
+}
+
+impl Starter {
+    /// One attempt.
+    async fn start(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Work>> {
         let component = &self.0;
         let Some(pre) = component.pre.get() else {
             wasmtime::bail!("the component {} has not been opened", component.id);
         };
         // Declared before the store, so that it is dropped after it.
-        let slot = match tokio::time::timeout(SLOT_PATIENCE, component.slot(pre.slots)).await {
+        let slot = match within(SLOT_PATIENCE, component.slot(pre.slots)).await {
             Ok(Some(slot)) => slot,
             _ => return Err(wasmtime::Error::new(NoSlot)),
         };
@@ -150,10 +180,10 @@ impl HandlerState for Starter {
         let limit = component.wall;
         // Initialisers are guest code too.
         let start = pre.proxy.instantiate_async(&mut store);
-        let proxy = match tokio::time::timeout(limit, start).await {
+        let proxy = match within(limit, start).await {
             Ok(Ok(proxy)) => proxy,
             Ok(Err(_)) if store.data().bounds.is_crowded_out() => {
-                return Err(wasmtime::Error::new(NoSlot));
+                return Err(wasmtime::Error::new(NoMemory));
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(wasmtime::Error::new(SlowStart(limit))),
@@ -175,8 +205,7 @@ impl HandlerState for Starter {
             view: |state| state.http(),
             expiration: Expiration {
                 shift: Arc::clone(&shift),
-                closed: Box::pin(component.closed.clone().cancelled_owned()),
-                wanted: None,
+                calls: None,
                 sleep: Box::pin(tokio::time::sleep(limit)),
             },
             state: Work(shift),
@@ -202,13 +231,13 @@ fn on_tick(
 
 impl ComponentShared {
     /// Waits among the application's own requests first: of those that wait for the engine's places, each application
-    /// has as many as its share.
+    /// and each owner has as many as its share.
     async fn slot(&self, slots: u32) -> Option<Slot> {
-        let of_app = self.share.places(slots).await?;
+        let of_share = self.share.places(slots).await?;
         let all = Arc::clone(self.engine.instances());
         let of_engine = all.acquire_many_owned(slots).await.ok()?;
         Some(Slot {
-            _of_app: of_app,
+            _of_share: of_share,
             _of_engine: of_engine,
         })
     }
@@ -244,7 +273,7 @@ impl ComponentShared {
             key_value: KeyValueState::new(Arc::clone(&self.key_value)),
             variables: VariablesState::new(Arc::clone(&self.variables)),
             bounds: Bounds::new(self.limits.memory_bytes, Arc::clone(&self.share.memory)),
-            meter: Meter::new(burst, budget, at_once, Arc::clone(self.engine.heavy())),
+            meter: Meter::new(burst, budget, at_once, Arc::clone(&self.share.heavy)),
         })
     }
 }
@@ -316,9 +345,8 @@ impl Shift {
 /// back to that loop (wasmtime issues 11869 and 11870).
 pub(crate) struct Expiration {
     shift: Arc<Shift>,
-    closed: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// While it idles.
-    wanted: Option<Pin<Box<OwnedNotified>>>,
+    /// While it idles: from those who want its place, and that its application is gone.
+    calls: Option<[Pin<Box<OwnedNotified>>; 2]>,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -340,7 +368,7 @@ impl WorkerExpiration for Expiration {
         let deadline = match status {
             WorkerStatus::Requests | WorkerStatus::PostReturn => {
                 // When it has just been asked to go another one is asked instead.
-                this.wanted = None;
+                this.calls = None;
                 running.register(cx.waker());
                 // Others go on when one client leaves; its request then lasts as long as it may.
                 if running.is_abandoned() {
@@ -355,11 +383,14 @@ impl WorkerExpiration for Expiration {
                     // The dispatcher asked whether another request may come before it knew of the rest.
                     cx.waker().wake_by_ref();
                 }
-                let share = &component.share;
-                let wanted = (this.wanted)
-                    .get_or_insert_with(|| Box::pin(Arc::clone(&share.wanted).notified_owned()));
-                let must_go = wanted.as_mut().poll(cx).is_ready();
-                if must_go || this.closed.as_mut().poll(cx).is_ready() {
+                let callers = [&component.share.wanted, component.closing.told()];
+                let calls = (this.calls).get_or_insert_with(|| {
+                    callers.map(|caller| Box::pin(Arc::clone(caller).notified_owned()))
+                });
+                let called = calls
+                    .iter_mut()
+                    .any(|call| call.as_mut().poll(cx).is_ready());
+                if called || component.closing.is_closed() {
                     return Poll::Ready(());
                 }
                 start.checked_add(this.shift.idle())
@@ -369,11 +400,18 @@ impl WorkerExpiration for Expiration {
             return Poll::Pending;
         };
         let deadline = tokio::time::Instant::from_std(deadline);
-        if this.sleep.deadline() != deadline {
+        // Requests come and go faster than timers are moved: one that rings too early is set anew, then.
+        if this.sleep.deadline() > deadline {
             this.sleep.as_mut().reset(deadline);
         }
-        if this.sleep.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
+        loop {
+            if this.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if this.sleep.deadline() >= deadline {
+                break;
+            }
+            this.sleep.as_mut().reset(deadline);
         }
         if status != WorkerStatus::Idle {
             running.fail(&Failure::Wall {
@@ -405,7 +443,7 @@ impl WorkerState for Work {
         let component = &shift.component;
         shift.settle(concurrent);
         let worn_out = total >= component.max_requests || shift.turn.is_spent();
-        if worn_out || component.closed.is_cancelled() {
+        if worn_out || component.closing.is_closed() {
             ShouldAccept::Never
         } else if shift.running.count() >= shift.at_once || shift.is_late() {
             ShouldAccept::No
@@ -420,7 +458,7 @@ impl WorkerState for Work {
         request: Arc<RequestState>,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        request.start();
+        request.start(self.0.at_once > 1);
         let returned = Returned(Arc::clone(&request));
         let rested = self.0.change(|running| running.join(request));
         let state = store.data_mut();
@@ -492,8 +530,8 @@ fn why(component: &ComponentShared, state: &InstanceState, error: &wasmtime::Err
     };
     if error.chain().any(is_full) {
         let reason = format!(
-            "more than {} objects of the host (streams, bodies, fields, open files) were held at once",
-            component.limits.host.objects
+            "more than {} objects of the host (streams, bodies, fields, open files), or {} things that it awaits, were held at once",
+            component.limits.host.objects, component.limits.host.handles
         );
         return Failure::Trap {
             reason,

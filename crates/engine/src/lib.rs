@@ -16,6 +16,7 @@ mod answer;
 pub mod app;
 mod body;
 mod chain;
+mod closing;
 pub mod compile;
 mod component;
 pub mod config;
@@ -44,6 +45,7 @@ pub mod server;
 mod share;
 pub mod threads;
 mod ticker;
+mod within;
 
 pub use app::{App, ProbeError};
 pub use compile::CompileError;

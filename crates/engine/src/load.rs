@@ -10,10 +10,10 @@ use nokube_spinapp::outbound::AllowedHosts;
 use nokube_spinapp::routes::{Route, Router};
 use nokube_spinapp::variables::{ResolveError, Resolved, StaticProvider};
 use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::chain::ChainTo;
+use crate::closing::Closing;
 use crate::component::{Component, ComponentShared};
 use crate::gate::Flights;
 use crate::host::outbound_http::{self, OutboundHttp};
@@ -161,7 +161,7 @@ impl<'a> Loader<'a> {
         }
         let router = self.router();
         let resolved = self.variables();
-        let closed = CancellationToken::new();
+        let closing = Arc::new(Closing::default());
         let mut built = Vec::new();
         for component in &config.locked.components {
             built.extend(self.component(component, &resolved));
@@ -176,7 +176,7 @@ impl<'a> Loader<'a> {
                 .into_iter()
                 .map(|part| {
                     let id = part.id.clone();
-                    (id, self.assemble(part, this, &closed))
+                    (id, self.assemble(part, this, &closing))
                 })
                 .collect();
             App {
@@ -188,7 +188,7 @@ impl<'a> Loader<'a> {
                 components,
                 log: Arc::clone(&self.log),
                 flights: Arc::new(Flights::default()),
-                closed: closed.clone(),
+                closing: Arc::clone(&closing),
             }
         });
         Ok(app)
@@ -326,7 +326,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    fn assemble(&self, part: Part<'_>, app: &Weak<App>, closed: &CancellationToken) -> Component {
+    fn assemble(&self, part: Part<'_>, app: &Weak<App>, closing: &Arc<Closing>) -> Component {
         let config = self.config;
         let limits = config.limits_of(&part.id).clone();
         // What the manifest says, as far as the platform allows it; else what the platform says.
@@ -382,7 +382,7 @@ impl<'a> Loader<'a> {
             sqlite: Arc::new(part.sqlite),
             key_value: Arc::new(part.key_value),
             outbound: Arc::new(outbound),
-            closed: closed.clone(),
+            closing: Arc::clone(closing),
             share: Arc::clone(&self.share),
             pre: OnceCell::new(),
         })

@@ -21,7 +21,7 @@ pub(crate) struct Turn {
     yielding: AtomicBool,
     /// As much was computed as one request may: no other one should join in.
     spent: AtomicBool,
-    heavy: Mutex<Option<OwnedSemaphorePermit>>,
+    heavy: Mutex<Vec<OwnedSemaphorePermit>>,
 }
 
 impl Turn {
@@ -29,7 +29,7 @@ impl Turn {
     pub(crate) fn over(&self) {
         if !self.yielding.load(Ordering::Acquire) {
             self.waited.store(true, Ordering::Release);
-            self.hold(None);
+            self.hold(Vec::new());
         }
     }
 
@@ -42,16 +42,20 @@ impl Turn {
         self.spent.load(Ordering::Acquire)
     }
 
-    fn hold(&self, permit: Option<OwnedSemaphorePermit>) {
-        *self.heavy.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+    fn hold(&self, permits: Vec<OwnedSemaphorePermit>) {
+        *self.heavy.lock().unwrap_or_else(PoisonError::into_inner) = permits;
     }
 
-    async fn make_way(self: Arc<Self>, heavy: Option<Arc<Semaphore>>) {
-        self.hold(None);
+    async fn make_way(self: Arc<Self>, heavy: Option<Slots>) {
+        self.hold(Vec::new());
         tokio::task::yield_now().await;
         if let Some(slots) = heavy {
-            // Never closed; and without a slot the guest simply goes on.
-            self.hold(slots.acquire_owned().await.ok());
+            let mut permits = Vec::with_capacity(slots.len());
+            for slots in slots.iter() {
+                // Never closed; and without a slot the guest simply goes on.
+                permits.extend(Arc::clone(slots).acquire_owned().await);
+            }
+            self.hold(permits);
         }
         self.yielding.store(false, Ordering::Release);
     }
@@ -70,8 +74,11 @@ pub(crate) struct Meter {
     burst_end: u64,
     budget: u64,
     at_once: u64,
-    slots: Arc<Semaphore>,
+    slots: Slots,
 }
+
+/// Of each of these a place is needed to compute for long, in this order.
+pub(crate) type Slots = Arc<[Arc<Semaphore>]>;
 
 /// The guest computed longer than it may.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +87,7 @@ pub(crate) struct OverBudget;
 
 impl Meter {
     /// For an instance that serves up to `at_once` requests at once, with a budget of so many ticks each.
-    pub(crate) fn new(burst: u64, budget: u64, at_once: usize, slots: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(burst: u64, budget: u64, at_once: usize, slots: Slots) -> Self {
         Self {
             turn: Arc::default(),
             used: 0,
@@ -205,6 +212,7 @@ impl wasmtime::ResourceLimiter for Bounds {
         tracing::debug!(%error, "a linear memory could not grow");
         let growing = std::mem::take(&mut self.growing);
         self.memory_used -= growing;
+        self.memory_seen.store(self.memory_used, Ordering::Relaxed);
         self.pot.give_back(growing as u64);
         self.refused = Some(self.memory_limit as u64);
         self.crowded_out = false;
@@ -236,6 +244,11 @@ mod tests {
         assert_eq!(bounds.refused, Some(100));
         assert!(bounds.memory_growing(60, 100, None).expect("asked"));
         assert!(!bounds.is_crowded_out());
+        let seen = bounds.memory_seen();
+        assert_eq!(seen.load(Ordering::Relaxed), 100);
+        let refusal = wasmtime::Error::msg("the pool has no more");
+        assert!(bounds.memory_grow_failed(refusal).is_ok());
+        assert_eq!(seen.load(Ordering::Relaxed), 60);
         drop(bounds);
         assert_eq!(pot.take(1_000), Ok(()), "all of it was given back");
     }
@@ -254,7 +267,7 @@ mod tests {
 
     #[test]
     fn only_ticks_in_a_row_count_as_computing() {
-        let mut meter = Meter::new(10, 3, 1, Arc::new(Semaphore::new(1)));
+        let mut meter = Meter::new(10, 3, 1, Arc::new([Arc::new(Semaphore::new(1))]));
         for _ in 0..100 {
             meter.turn.yielding.store(false, Ordering::Release);
             meter.turn.over();
@@ -266,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_stream_of_requests_feeds_none_of_them_for_ever() {
-        let mut meter = Meter::new(10, 3, 2, Arc::new(Semaphore::new(1)));
+        let mut meter = Meter::new(10, 3, 2, Arc::new([Arc::new(Semaphore::new(1))]));
         meter.begin(true);
         assert!((0..2).all(|_| meter.tick().is_ok()) && !meter.turn.is_spent());
         meter.begin(false);

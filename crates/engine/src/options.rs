@@ -42,6 +42,9 @@ pub struct EngineOptions {
     /// Bytes of memory that SQLite may hold for one application, unless it is trusted: page caches, temporary tables,
     /// sorting.
     pub database_heap_bytes_per_app: u64,
+    /// Bytes of a disk that databases leave free, unless their application is trusted. `None`: 1 GiB or 5 % of it,
+    /// whichever is less.
+    pub disk_reserve_bytes: Option<u64>,
     /// Threads for looking names up, which a server that does not answer holds for many seconds.
     pub name_threads: u32,
     /// How many of them one application gets, unless it is trusted.
@@ -71,6 +74,7 @@ impl Default for EngineOptions {
             database_threads: 64,
             database_threads_per_app: 2,
             database_heap_bytes_per_app: 128 << 20,
+            disk_reserve_bytes: None,
             name_threads: 32,
             name_threads_per_app: 2,
             connections: 1_024,

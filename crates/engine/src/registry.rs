@@ -106,12 +106,10 @@ impl Registry {
 
     /// The application that answers to this host name, with or without a port.
     pub fn by_host(&self, host: &str) -> Option<Arc<App>> {
-        let host = normalized(host);
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .by_host
-            .get(&host)
+        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        // Mostly it is written as it is kept.
+        let app = tables.by_host.get(host);
+        app.or_else(|| tables.by_host.get(&normalized(host)))
             .cloned()
     }
 

@@ -1,13 +1,16 @@
 //! One request inside the engine: its id, what bounds it, why it failed, and Spin's headers.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::task::AtomicWaker;
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::gate::InFlight;
@@ -31,6 +34,8 @@ pub(crate) struct RequestState {
     worker: AtomicWaker,
     returned: AtomicBool,
     over: AtomicBool,
+    /// Others run in the same instance, which looks for what is over among them.
+    is_shared: AtomicBool,
     ended: AtomicBool,
     ended_notify: Notify,
     started: OnceLock<Instant>,
@@ -66,6 +71,7 @@ impl RequestState {
             worker: AtomicWaker::new(),
             returned: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            is_shared: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             ended_notify: Notify::new(),
             started: OnceLock::new(),
@@ -98,8 +104,9 @@ impl RequestState {
         self.failure.get()
     }
 
-    /// The guest begins now.
-    pub(crate) fn start(&self) {
+    /// The guest begins now; `is_shared` tells whether its instance may serve others beside it.
+    pub(crate) fn start(&self, is_shared: bool) {
+        self.is_shared.store(is_shared, Ordering::Release);
         let _ = self.started.set(Instant::now());
     }
 
@@ -125,7 +132,10 @@ impl RequestState {
     /// The answer is sent, or nothing of it is wanted.
     pub(crate) fn over(&self) {
         self.over.store(true, Ordering::Release);
-        self.worker.wake();
+        // Where it runs alone, nothing is done about it before the guest comes to rest.
+        if self.is_shared.load(Ordering::Acquire) {
+            self.worker.wake();
+        }
     }
 
     pub(crate) fn is_sent(&self) -> bool {
@@ -180,8 +190,12 @@ impl Client {
         }
     }
 
-    pub(crate) fn scheme(&self) -> &'static str {
-        if self.https { "https" } else { "http" }
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.https {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        }
     }
 }
 
@@ -201,11 +215,27 @@ pub fn settle_request_id(headers: &mut HeaderMap) -> String {
     if let Some(id) = given {
         return id.to_owned();
     }
-    let id = uuid::Uuid::now_v7().to_string();
+    let id = new_request_id().to_string();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
     id
+}
+
+/// An id of version 7 that nobody can guess. `Uuid::now_v7` would ask the kernel for randomness each time, while it
+/// holds a lock of the whole process.
+fn new_request_id() -> Uuid {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut random = [0; 10];
+    let (first, second) = random.split_at_mut(8);
+    // A keyed hash of a number that does not come again.
+    first.copy_from_slice(&KEY.hash_one((number, 0)).to_ne_bytes());
+    second.copy_from_slice(&KEY.hash_one((number, 1)).to_ne_bytes()[..2]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 /// Removes what only the engine may say.
@@ -234,6 +264,16 @@ pub(crate) struct RouteFacts<'a> {
     pub(crate) named: &'a [(&'a str, &'a str)],
 }
 
+const PATH_INFO: HeaderName = HeaderName::from_static("spin-path-info");
+const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
+const MATCHED_ROUTE: HeaderName = HeaderName::from_static("spin-matched-route");
+const BASE_PATH: HeaderName = HeaderName::from_static("spin-base-path");
+const RAW_COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
+const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-route");
+const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
+/// How many of them every request gets.
+const SPIN_HEADERS: usize = 7;
+
 /// Adds Spin's headers (spin `crates/trigger-http/src/headers.rs`). Client-sent ones must be gone already.
 pub(crate) fn add_spin_headers(
     headers: &mut HeaderMap,
@@ -242,6 +282,7 @@ pub(crate) fn add_spin_headers(
     client: Client,
     facts: &RouteFacts<'_>,
 ) {
+    headers.reserve(SPIN_HEADERS);
     let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
     let full_url = format!("{}://{host}{path_and_query}", client.scheme());
     let mut put = |name: HeaderName, value: &str| {
@@ -249,25 +290,13 @@ pub(crate) fn add_spin_headers(
             headers.insert(name, value);
         }
     };
-    put(HeaderName::from_static("spin-path-info"), facts.path_info);
-    put(HeaderName::from_static("spin-full-url"), &full_url);
-    put(
-        HeaderName::from_static("spin-matched-route"),
-        facts.matched_route,
-    );
-    put(HeaderName::from_static("spin-base-path"), "/");
-    put(
-        HeaderName::from_static("spin-raw-component-route"),
-        facts.raw_route,
-    );
-    put(
-        HeaderName::from_static("spin-component-route"),
-        facts.component_route,
-    );
-    put(
-        HeaderName::from_static("spin-client-addr"),
-        &client.addr.to_string(),
-    );
+    put(PATH_INFO, facts.path_info);
+    put(FULL_URL, &full_url);
+    put(MATCHED_ROUTE, facts.matched_route);
+    put(BASE_PATH, "/");
+    put(RAW_COMPONENT_ROUTE, facts.raw_route);
+    put(COMPONENT_ROUTE, facts.component_route);
+    put(CLIENT_ADDR, &client.addr.to_string());
     for (name, value) in facts.named {
         let name = name.to_ascii_lowercase().replace('_', "-");
         if let Ok(name) = format!("spin-path-match-{name}").parse() {
@@ -289,6 +318,13 @@ mod tests {
         let made = settle_request_id(&mut headers);
         assert_ne!(made, "a b");
         assert_eq!(headers[REQUEST_ID], made.as_str());
+        let [made, another] = [made.parse::<Uuid>(), Ok(new_request_id())].map(Result::unwrap);
+        assert_eq!(
+            (made.get_version_num(), made.get_variant()),
+            (7, uuid::Variant::RFC4122)
+        );
+        let random = |id: Uuid| id.as_bytes()[8..].to_owned();
+        assert_ne!(random(made), random(another));
     }
 
     #[test]

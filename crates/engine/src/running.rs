@@ -137,7 +137,7 @@ mod tests {
             ticker.expect("a thread").busy(),
         );
         let request = RequestState::new(id.into(), ChainDepth(depth), place);
-        request.start();
+        request.start(true);
         Arc::new(request)
     }
 

@@ -1,7 +1,8 @@
-//! What one application may use of its engine at once.
+//! What one application may use of its engine at once, and all applications of one owner together.
 //!
 //! It belongs to the application's id, not to one generation of it: what an older generation still does counts, so
-//! putting a new one in place again and again gains nothing.
+//! putting a new one in place again and again gains nothing. An owner gets half of what there is: four greedy
+//! applications of one user leave the other half to everybody else.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -13,7 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use crate::config::{AppConfig, ShareLimits};
 use crate::engine::Engine;
 use crate::host::outbound_http;
-use crate::host::sqlite::{Allowance, Heap};
+use crate::host::sqlite::{Allowance, Heap, Space};
 use crate::pot::Pot;
 
 /// More than an idle instance takes to go.
@@ -29,64 +30,152 @@ pub(crate) struct Share {
     pub(crate) wanted: Arc<Notify>,
     /// Linear memory of its instances.
     pub(crate) memory: Arc<Pot>,
+    /// Places to compute for long, each of which takes one of all these: the application's own, its owner's, all
+    /// applications'. Each has as many as there are, so that who is alone gets all of them; and since nobody has more
+    /// than that among those who wait for the last, they are taken in turns by owners, and by the applications of one.
+    pub(crate) heavy: Arc<[Arc<Semaphore>]>,
     /// For statements on its databases and key-value stores.
     pub(crate) databases: Allowance,
     /// For its outgoing requests.
     pub(crate) outbound: outbound_http::Allowance,
+    /// The name of whose it is, and their share.
+    owner: Option<(String, Arc<OwnersShare>)>,
+}
+
+/// What all applications of one owner may use.
+#[derive(Debug)]
+struct OwnersShare {
+    most_instances: u32,
+    instances: Arc<Semaphore>,
+    memory: Arc<Pot>,
+    heavy: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+    /// Applications whose idle instances may be asked to go.
+    members: Mutex<Vec<Weak<Notify>>>,
+}
+
+impl OwnersShare {
+    fn new(engine: &Engine) -> Self {
+        let options = engine.options();
+        let half = |all: u32| (all / 2).max(1);
+        let places = |count: u32| Arc::new(Semaphore::new(count as usize));
+        let most_instances = half(options.max_instances);
+        let memory = engine.memory();
+        Self {
+            most_instances,
+            instances: places(most_instances),
+            memory: Arc::new(Pot::new(memory.limit() / 2, Some(Arc::clone(memory)))),
+            heavy: heavy_places(engine),
+            connections: places(half(options.connections)),
+            members: Mutex::default(),
+        }
+    }
+
+    fn add(&self, member: &Arc<Notify>) {
+        let mut members = self.members();
+        members.retain(|member| member.strong_count() > 0);
+        members.push(Arc::downgrade(member));
+    }
+
+    fn ask_for_room(&self) {
+        for member in self.members().iter().filter_map(Weak::upgrade) {
+            member.notify_one();
+        }
+    }
+
+    fn members(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Notify>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn heavy_places(engine: &Engine) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(engine.options().heavy_slots.max(1) as usize))
+}
+
+/// An instance's places, held for as long as its store is there.
+#[derive(Debug)]
+pub(crate) struct Places {
+    _of_app: OwnedSemaphorePermit,
+    _of_owner: Option<OwnedSemaphorePermit>,
 }
 
 impl Share {
     /// One that is trusted may use all there is.
-    fn new(config: &AppConfig, engine: &Engine) -> Self {
-        let ShareLimits {
-            instances,
-            memory_bytes,
-        } = config.share;
+    fn trusted(config: &AppConfig, engine: &Engine) -> Self {
         let (options, threads) = (engine.options(), engine.threads());
-        let total = engine.memory().limit();
-        let most_instances = if config.trusted {
-            options.max_instances
-        } else {
-            instances.clamp(1, options.max_instances)
-        };
-        let memory = if config.trusted {
-            total
-        } else {
-            memory_bytes.min(total / 2)
-        };
-        let heap_bytes = usize::try_from(options.database_heap_bytes_per_app);
-        let places = |own: u32| {
-            if config.trusted {
-                usize::MAX
-            } else {
-                own as usize
-            }
-        };
+        let memory = engine.memory();
         Self {
             limits: config.share.clone(),
+            most_instances: options.max_instances,
+            instances: Arc::new(Semaphore::new(options.max_instances as usize)),
+            wanted: Arc::default(),
+            memory: Arc::new(Pot::new(memory.limit(), Some(Arc::clone(memory)))),
+            heavy: Arc::new([Arc::clone(engine.heavy())]),
+            databases: Allowance {
+                threads: threads.databases.share(usize::MAX),
+                heap: Heap::unbounded(),
+                space: None,
+            },
+            outbound: outbound_http::Allowance {
+                names: threads.names.share(usize::MAX),
+                connections: vec![Arc::clone(engine.connections())],
+            },
+            owner: None,
+        }
+    }
+
+    fn tenants(config: &AppConfig, engine: &Engine, owner: Option<Arc<OwnersShare>>) -> Self {
+        let limits = config.share.clone();
+        let (options, threads) = (engine.options(), engine.threads());
+        let of_owner = owner.as_deref();
+        let all_instances = of_owner.map_or(options.max_instances, |owner| owner.most_instances);
+        let most_instances = limits.instances.clamp(1, all_instances);
+        let memory = of_owner.map_or(engine.memory(), |owner| &owner.memory);
+        let most_memory = limits.memory_bytes.min(engine.memory().limit() / 2);
+        let heap_bytes = usize::try_from(options.database_heap_bytes_per_app);
+        let own_connections = Arc::new(Semaphore::new(options.connections_per_app as usize));
+        let shared = |own, owners: Option<&Arc<Semaphore>>, all: &Arc<Semaphore>| {
+            let owners = owners.map(Arc::clone);
+            [Some(own), owners, Some(Arc::clone(all))]
+                .into_iter()
+                .flatten()
+        };
+        let wanted = Arc::default();
+        if let Some(owner) = of_owner {
+            owner.add(&wanted);
+        }
+        Self {
             most_instances,
             instances: Arc::new(Semaphore::new(most_instances as usize)),
-            wanted: Arc::default(),
-            memory: Arc::new(Pot::new(memory, Some(Arc::clone(engine.memory())))),
+            wanted,
+            memory: Arc::new(Pot::new(most_memory, Some(Arc::clone(memory)))),
+            heavy: shared(
+                heavy_places(engine),
+                of_owner.map(|owner| &owner.heavy),
+                engine.heavy(),
+            )
+            .collect(),
             databases: Allowance {
                 threads: threads
                     .databases
-                    .share(places(options.database_threads_per_app)),
-                heap: if config.trusted {
-                    Heap::unbounded()
-                } else {
-                    Heap::of(heap_bytes.unwrap_or(usize::MAX))
-                },
+                    .share(options.database_threads_per_app as usize),
+                heap: Heap::of(heap_bytes.unwrap_or(usize::MAX)),
+                space: Some(Arc::new(Space::of(
+                    limits.disk_bytes,
+                    options.disk_reserve_bytes,
+                ))),
             },
             outbound: outbound_http::Allowance {
-                names: threads.names.share(places(options.name_threads_per_app)),
-                connections: if config.trusted {
-                    vec![Arc::clone(engine.connections())]
-                } else {
-                    let own = Semaphore::new(options.connections_per_app as usize);
-                    vec![Arc::new(own), Arc::clone(engine.connections())]
-                },
+                names: threads.names.share(options.name_threads_per_app as usize),
+                connections: shared(
+                    own_connections,
+                    of_owner.map(|owner| &owner.connections),
+                    engine.connections(),
+                )
+                .collect(),
             },
+            limits,
+            owner: owner.map(|share| (config.owner.clone(), share)),
         }
     }
 
@@ -97,37 +186,87 @@ impl Share {
 
     /// Places for an instance. Those that idle, of other components mostly, are kept for speed alone: while it waits one
     /// after the other is asked to go.
-    pub(crate) async fn places(&self, count: u32) -> Option<OwnedSemaphorePermit> {
-        let own = || Arc::clone(&self.instances);
-        if let Ok(places) = own().try_acquire_many_owned(count) {
-            return Some(places);
-        }
-        let mut places = pin!(own().acquire_many_owned(count));
-        loop {
-            self.wanted.notify_one();
-            if let Ok(places) = tokio::time::timeout(ASK_AGAIN, places.as_mut()).await {
-                return places.ok();
+    pub(crate) async fn places(&self, count: u32) -> Option<Places> {
+        let of_app = taken(&self.instances, count, || self.ask_for_room()).await?;
+        let of_owner = match &self.owner {
+            Some((_, owner)) => {
+                Some(taken(&owner.instances, count, || owner.ask_for_room()).await?)
             }
+            None => None,
+        };
+        Some(Places {
+            _of_app: of_app,
+            _of_owner: of_owner,
+        })
+    }
+
+    /// Asks an instance that idles to go.
+    pub(crate) fn ask_for_room(&self) {
+        self.wanted.notify_one();
+    }
+
+    fn is_owners(&self, name: &str) -> bool {
+        self.owner.as_ref().map_or("", |(owner, _)| owner) == name
+    }
+}
+
+async fn taken(
+    places: &Arc<Semaphore>,
+    count: u32,
+    ask_for_room: impl Fn(),
+) -> Option<OwnedSemaphorePermit> {
+    if let Ok(places) = Arc::clone(places).try_acquire_many_owned(count) {
+        return Some(places);
+    }
+    let mut places = pin!(Arc::clone(places).acquire_many_owned(count));
+    loop {
+        ask_for_room();
+        if let Ok(places) = tokio::time::timeout(ASK_AGAIN, places.as_mut()).await {
+            return places.ok();
         }
     }
 }
 
-/// The shares of the applications that are there.
+/// The shares of the applications that are there, and of their owners.
 #[derive(Default)]
-pub(crate) struct Shares(Mutex<HashMap<String, Weak<Share>>>);
+pub(crate) struct Shares(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    apps: HashMap<String, Weak<Share>>,
+    owners: HashMap<String, Weak<OwnersShare>>,
+}
 
 impl Shares {
     /// The share of an application: the one that its other generations have, unless their limits were others.
     pub(crate) fn of(&self, config: &AppConfig, engine: &Engine) -> Arc<Share> {
-        let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = shares.get(&config.id).and_then(Weak::upgrade)
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = known.apps.get(&config.id).and_then(Weak::upgrade)
             && share.limits == config.share
+            && (config.trusted || share.is_owners(&config.owner))
         {
             return share;
         }
-        shares.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(Share::new(config, engine));
-        shares.insert(config.id.clone(), Arc::downgrade(&share));
+        known.apps.retain(|_, share| share.strong_count() > 0);
+        known.owners.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(if config.trusted {
+            Share::trusted(config, engine)
+        } else {
+            let owner = (!config.owner.is_empty()).then(|| known.owner(&config.owner, engine));
+            Share::tenants(config, engine, owner)
+        });
+        known.apps.insert(config.id.clone(), Arc::downgrade(&share));
+        share
+    }
+}
+
+impl Known {
+    fn owner(&mut self, name: &str, engine: &Engine) -> Arc<OwnersShare> {
+        if let Some(share) = self.owners.get(name).and_then(Weak::upgrade) {
+            return share;
+        }
+        let share = Arc::new(OwnersShare::new(engine));
+        self.owners.insert(name.to_owned(), Arc::downgrade(&share));
         share
     }
 }

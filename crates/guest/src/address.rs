@@ -13,7 +13,9 @@ pub(crate) const CLIENT_ADDRESS: &str = "x-nokube-client-address";
 
 /// The client's address, if the host says any.
 ///
-/// `trusted_proxies` are addresses and networks (`10.0.0.0/8`), separated by commas.
+/// `trusted_proxies` are addresses and networks (`10.0.0.0/8`), separated by commas; or how many proxies a request
+/// comes through (`1`), where nobody knows their addresses and nobody else can connect. In a network that is shared
+/// with strangers, an address says nothing: any of them is a proxy then, and says what it likes.
 pub(crate) fn client_address(
     headers: &Headers,
     trusted_proxies: &str,
@@ -23,22 +25,36 @@ pub(crate) fn client_address(
         return Some(address);
     }
     let peer = headers.last("spin-client-addr").and_then(parse_address)?;
+    if let Ok(proxies) = trusted_proxies.trim().parse::<usize>() {
+        return Some(behind(proxies, headers).unwrap_or(peer));
+    }
     if !is_in(peer, trusted_proxies) {
         return Some(peer);
     }
-    // Each hop appends its peer. From the right, the first that is no proxy of ours is the client.
-    let hops: Vec<&str> = headers
-        .all("x-forwarded-for")
-        .flat_map(|value| value.split(','))
-        .collect();
-    for hop in hops.iter().rev() {
-        match parse_address(hop.trim()) {
+    // From the right, the first that is no proxy of ours is the client.
+    for hop in hops(headers).iter().rev() {
+        match parse_address(hop) {
             Some(address) if is_in(address, trusted_proxies) => {}
             Some(address) => return Some(address),
             None => break,
         }
     }
     Some(peer)
+}
+
+/// Each proxy appends its peer: the first of ours met the client, and wrote it so many places from the right.
+fn behind(proxies: usize, headers: &Headers) -> Option<IpAddr> {
+    let hops = hops(headers);
+    let place = hops.len().checked_sub(proxies)?;
+    parse_address(hops.get(place)?)
+}
+
+fn hops(headers: &Headers) -> Vec<&str> {
+    headers
+        .all("x-forwarded-for")
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect()
 }
 
 /// An address with or without a port; IPv4 in IPv6 becomes IPv4.
@@ -125,6 +141,28 @@ mod tests {
             address(&sent, "192.168.0.0/16, fd00::/0", false).as_deref(),
             Some("10.0.0.1")
         );
+    }
+
+    #[test]
+    fn of_so_many_proxies_what_the_first_wrote_counts_and_nothing_before_it() {
+        // A neighbour in the gateway's network, who writes what it likes.
+        let sent = [
+            ("x-forwarded-for", "6.6.6.6, 7.7.7.7"),
+            ("x-forwarded-for", "10.1.1.1, 10.0.0.2"),
+            ("spin-client-addr", "10.0.0.1:5000"),
+        ];
+        for (proxies, client) in [("1", "10.0.0.2"), (" 2 ", "10.1.1.1"), ("3", "7.7.7.7")] {
+            assert_eq!(address(&sent, proxies, false).as_deref(), Some(client));
+        }
+        // None, or more than there were.
+        for proxies in ["0", "5"] {
+            assert_eq!(address(&sent, proxies, false).as_deref(), Some("10.0.0.1"));
+        }
+        let unknown = [
+            ("x-forwarded-for", "6.6.6.6, unknown"),
+            ("spin-client-addr", "10.0.0.1:5000"),
+        ];
+        assert_eq!(address(&unknown, "1", false).as_deref(), Some("10.0.0.1"));
     }
 
     #[test]

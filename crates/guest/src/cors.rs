@@ -4,10 +4,10 @@
 
 use crate::Response;
 
-const ALLOWED_HEADERS: &str =
-    "authorization, content-type, if-match, if-none-match, idempotency-key, x-request-id";
-const EXPOSED_HEADERS: &str =
-    "etag, link, location, ratelimit, ratelimit-policy, retry-after, x-request-id";
+const ALLOWED_HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, \
+     traceparent, x-request-id";
+const EXPOSED_HEADERS: &str = "allow, etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, \
+     retry-after, www-authenticate, x-request-id";
 /// Browsers cap it at 2 h or less anyway.
 const PREFLIGHT_SECONDS: &str = "7200";
 
@@ -42,7 +42,68 @@ pub(crate) fn options(allow: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
     use super::*;
+
+    /// Names of headers that the API's document has anywhere.
+    fn documented(of_answers: bool) -> BTreeSet<String> {
+        fn collect(value: &Value, of_answers: bool, names: &mut BTreeSet<String>) {
+            let Value::Object(object) = value else {
+                for one in value.as_array().into_iter().flatten() {
+                    collect(one, of_answers, names);
+                }
+                return;
+            };
+            if of_answers && object.contains_key("description") {
+                let headers = object.get("headers").and_then(Value::as_object);
+                names.extend(
+                    headers
+                        .into_iter()
+                        .flat_map(|headers| headers.keys().cloned()),
+                );
+            }
+            if !of_answers && object.get("in").is_some_and(|place| place == "header") {
+                names.extend(object["name"].as_str().map(str::to_owned));
+            }
+            for one in object.values() {
+                collect(one, of_answers, names);
+            }
+        }
+        let document = include_str!("../../../docs/openapi.json");
+        let document = serde_json::from_str(document).expect("the document is JSON");
+        let mut names = BTreeSet::new();
+        collect(&document, of_answers, &mut names);
+        assert!(names.len() > 2, "{names:?}");
+        names.into_iter().map(|name| name.to_lowercase()).collect()
+    }
+
+    #[test]
+    fn a_page_may_send_and_read_every_header_that_the_document_has() {
+        let has = |list: &str, name: &str| list.split(", ").any(|listed| listed == name);
+        for name in documented(false) {
+            assert!(has(ALLOWED_HEADERS, &name), "{name} cannot be sent");
+        }
+        // What every page may read: the Fetch standard's safelist.
+        for name in documented(true)
+            .into_iter()
+            .filter(|name| name != "cache-control")
+        {
+            assert!(has(EXPOSED_HEADERS, &name), "{name} cannot be read");
+        }
+    }
+
+    #[test]
+    fn a_page_may_say_what_its_request_belongs_to() {
+        for name in ["traceparent", "x-request-id", "last-event-id"] {
+            assert!(
+                ALLOWED_HEADERS.split(", ").any(|listed| listed == name),
+                "{name}"
+            );
+        }
+    }
 
     #[test]
     fn only_listed_origins_may_read() {

@@ -1,15 +1,17 @@
-//! From a request to an answer: find the route, check who calls, run the handler, finish the answer.
+//! From a request to an answer: find the route, check who calls, run the handler, finish the answer, leave a line in
+//! the log.
 
 use std::rc::Rc;
 
 use http::Method;
 use nokube_domain::is_harmless_request_id;
+use serde::Serialize;
 
 use crate::bearer::{bearer, same_secret};
 use crate::host::{Headers, Host, InboundRequest};
 use crate::response::Body;
 use crate::routes::match_path;
-use crate::{Component, Ctx, Error, Problem, Response, Route, address, cors};
+use crate::{Access, Component, Ctx, Error, Problem, Response, Route, address, cors};
 
 /// Answers a request.
 pub async fn handle(
@@ -17,6 +19,8 @@ pub async fn handle(
     host: Rc<dyn Host>,
     request: InboundRequest,
 ) -> Response {
+    let started = host.now();
+    let method = request.method.clone();
     let request_id = request_id(host.as_ref(), &request.headers);
     let origin = request.headers.get("origin").map(str::to_owned);
     let path = request
@@ -39,7 +43,12 @@ pub async fn handle(
         request_id.clone(),
         client_address,
     );
-    let outcome = match find(component.routes, &cx.method, &canonical(&path)) {
+    let found = find(component.routes, &cx.method, &canonical(&path));
+    let route = match &found {
+        Found::Route(route, _) => Some(*route),
+        _ => None,
+    };
+    let outcome = match found {
         Found::Route(route, parameters) => {
             cx.enter(route.operation_id(), parameters);
             run(route, cx).await
@@ -48,19 +57,28 @@ pub async fn handle(
         Found::OtherMethods(allow) => Err(Error::MethodNotAllowed { allow }.into()),
         Found::Nothing => Err(Error::NoSuchPath.into()),
     };
-    let response = outcome.unwrap_or_else(|problem: Problem| {
-        if let Some(cause) = problem.log_text() {
-            log_failure(
-                host.as_ref(),
-                component.name,
-                &path,
-                &request_id,
-                &problem,
-                cause,
-            );
+    let (response, cause) = match outcome {
+        Ok(response) => (response, None),
+        Err(problem) => {
+            let cause = problem.log_text().map(str::to_owned);
+            (problem.into_response(&path, &request_id), cause)
         }
-        problem.into_response(&path, &request_id)
-    });
+    };
+    if is_logged(route, response.status) {
+        let now = host.now();
+        let line = RequestLine {
+            time: now.to_string(),
+            level: level(response.status),
+            service: component.name,
+            request_id: &request_id,
+            method: method.as_str(),
+            route: route.map(|route| route.path),
+            status: response.status,
+            ms: now.millis().saturating_sub(started.millis()),
+            error: cause.as_deref(),
+        };
+        host.log(&serde_json::to_string(&line).expect("names and numbers"));
+    }
     let allowed = host.variable("cors_origins").unwrap_or_default();
     finish(
         cors::allow(response, origin.as_deref(), &allowed),
@@ -141,25 +159,46 @@ fn request_id(host: &dyn Host, headers: &Headers) -> String {
     nokube_domain::Uuid7::new(host.now(), random).to_string()
 }
 
-/// One line for each failure of ours; the client sees none of it but the id.
-fn log_failure(
-    host: &dyn Host,
-    service: &str,
-    path: &str,
-    request_id: &str,
-    problem: &Problem,
-    cause: &str,
-) {
-    let line = serde_json::json!({
-        "time": host.now().to_string(),
-        "level": "error",
-        "service": service,
-        "request_id": request_id,
-        "path": path,
-        "status": problem.status(),
-        "error": cause,
-    });
-    host.log(&line.to_string());
+/// What the log has of a request. Neither its path nor its query, headers or body: tickets and tokens are in them.
+#[derive(Serialize)]
+struct RequestLine<'a> {
+    time: String,
+    level: &'static str,
+    service: &'static str,
+    request_id: &'a str,
+    method: &'a str,
+    /// The pattern; null where there is none.
+    route: Option<&'static str>,
+    status: u16,
+    /// Until the answer begins; what follows a log goes on after that.
+    ms: i64,
+    /// What went wrong on our side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+/// Everything but what is asked every second and went well: by the platform's own parts, by what asks after its health
+/// (which says in the log itself what is wrong), and by browsers before they ask.
+fn is_logged(route: Option<&Route>, status: u16) -> bool {
+    match route {
+        Some(route) if route.path.ends_with("/health") => false,
+        Some(route) => {
+            let by_ours = matches!(
+                route.access,
+                Access::Runner | Access::System | Access::Agent
+            );
+            status >= 400 || !by_ours
+        }
+        None => status >= 400,
+    }
+}
+
+fn level(status: u16) -> &'static str {
+    match status {
+        500.. => "error",
+        400.. => "warn",
+        _ => "info",
+    }
 }
 
 /// What every answer has.

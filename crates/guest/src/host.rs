@@ -51,7 +51,7 @@ pub trait Connection {
         parameters: &'a [Value],
     ) -> LocalFuture<'a, Result<Rows, DbError>>;
 
-    /// Rows that the last INSERT, UPDATE or DELETE touched.
+    /// Rows that the last INSERT, UPDATE or DELETE touched; 0 also where the host does not know.
     fn changes(&self) -> u64;
 }
 

@@ -3,6 +3,7 @@
 //! The only module that knows the SDK. WASI 0.2 blocks where this says `async`; an instance serves
 //! one request at a time, so nothing else could run meanwhile anyway.
 
+use std::io::Write as _;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -132,7 +133,8 @@ impl Host for SpinHost {
     }
 
     fn log(&self, line: &str) {
-        eprintln!("{line}");
+        // In one piece: standard error has no buffer, and each piece is a call of the host.
+        let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
     }
 }
 

@@ -1,5 +1,7 @@
 //! A host for native tests: SQLite in memory, a clock that moves when told, other services made up
 //! by the test. A component's whole way from request to answer runs in it, without WebAssembly.
+//!
+//! Its database is as poor as the poorest that components run on, a libSQL server behind Spin's client.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -28,9 +30,12 @@ use crate::token::{AUDIENCE, AccessClaims, ISSUER};
 use crate::{Component, handle};
 
 mod contract;
+mod health;
+mod libsql;
 mod scopes;
 
 pub use contract::check_contract;
+pub use health::check_health;
 pub use scopes::check_scopes;
 
 type Answerer = Box<dyn Fn(&OutboundRequest) -> Result<OutboundAnswer, SendError>>;
@@ -47,6 +52,17 @@ pub struct TestHost {
     pub logged: RefCell<Vec<String>>,
     /// The statements that databases were given.
     pub statements: Rc<RefCell<Vec<String>>>,
+    /// What fails of every database.
+    pub database_fault: Rc<Cell<Option<DatabaseFault>>>,
+}
+
+/// What may fail of a database.
+#[derive(Debug, Clone, Copy)]
+pub enum DatabaseFault {
+    /// It cannot be opened.
+    Opening,
+    /// It opens, and this statement is not answered.
+    Statement(&'static str),
 }
 
 /// A component in a made-up host.
@@ -92,6 +108,7 @@ impl TestApp {
             })),
             sent: RefCell::default(),
             statements: Rc::default(),
+            database_fault: Rc::default(),
             logged: RefCell::default(),
         };
         let app = Self {
@@ -361,6 +378,7 @@ impl TestHost {
         TestConnection {
             connection: Rc::clone(connection),
             statements: Rc::clone(&self.statements),
+            fault: Rc::clone(&self.database_fault),
         }
     }
 }
@@ -383,6 +401,9 @@ impl Host for TestHost {
     }
 
     fn open_database(&self, label: &str) -> Result<Box<dyn Connection>, DbError> {
+        if let Some(DatabaseFault::Opening) = self.database_fault.get() {
+            return Err(DbError::Unavailable(format!("{label}: the test's fault")));
+        }
         Ok(Box::new(self.database(label)))
     }
 
@@ -406,6 +427,7 @@ impl Host for TestHost {
 struct TestConnection {
     connection: Rc<rusqlite::Connection>,
     statements: Rc<RefCell<Vec<String>>>,
+    fault: Rc<Cell<Option<DatabaseFault>>>,
 }
 
 impl Connection for TestConnection {
@@ -415,13 +437,23 @@ impl Connection for TestConnection {
         parameters: &'a [Value],
     ) -> LocalFuture<'a, Result<Rows, DbError>> {
         self.statements.borrow_mut().push(statement.to_owned());
-        let result = run(&self.connection, statement, parameters)
-            .map_err(|error| classify(error.to_string(), statement));
+        if let Some(DatabaseFault::Statement(failing)) = self.fault.get()
+            && failing == statement
+        {
+            let error = DbError::Unavailable("the test's fault".to_owned());
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let result = libsql::sent(statement)
+            .and_then(|sent| {
+                run(&self.connection, &sent, parameters).map_err(|error| error.to_string())
+            })
+            .map_err(|message| classify(libsql::wrapped(&message), statement));
         Box::pin(std::future::ready(result))
     }
 
+    /// As [`libsql`] has it. Hosts that count are tried with the whole platform.
     fn changes(&self) -> u64 {
-        self.connection.changes()
+        0
     }
 }
 
@@ -447,7 +479,7 @@ impl Dice {
 }
 
 /// Every future of the made-up host is ready at once.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     match future
         .as_mut()

@@ -3,7 +3,7 @@
 use nokube_domain::{DisplayName, Invalid};
 use nokube_guest::db::{Db, DbError};
 use nokube_guest::host::OutboundAnswer;
-use nokube_guest::testing::TestApp;
+use nokube_guest::testing::{TestApp, check_health};
 use nokube_guest::{Caller, Component, Ctx, Error, Method, Response, Route};
 use serde_json::json;
 
@@ -186,6 +186,84 @@ fn what_fails_inside_is_logged_once_and_not_told() {
     assert_eq!(logged.len(), 1);
     assert!(logged[0].contains("no such table: secrets"));
     assert!(logged[0].contains(answer.headers.get("x-request-id").unwrap()));
+}
+
+/// The lines of the log, without those that were there before.
+fn logged(app: &TestApp) -> Vec<serde_json::Value> {
+    let lines = std::mem::take(&mut *app.host.logged.borrow_mut());
+    let parsed = lines.iter().map(|line| serde_json::from_str(line));
+    parsed.collect::<Result<_, _>>().expect("lines are JSON")
+}
+
+#[test]
+fn each_request_leaves_a_line_with_its_id() {
+    let app = app();
+    let token = app.token(1, "alice", "user");
+    let create = |title: &str| {
+        let request = app.post("/api/notes?ticket=secret").bearer(&token);
+        let request = request.header("x-request-id", "quoted-1");
+        request.json(&json!({ "title": title })).send().status
+    };
+    for (title, status, level) in [
+        ("kept", 201, "info"),
+        ("", 422, "warn"),
+        ("taken back", 403, "warn"),
+    ] {
+        assert_eq!(create(title), status, "{title}");
+        assert_eq!(
+            logged(&app),
+            [json!({
+                "time": "2027-01-15T08:00:00.000Z", "level": level, "service": "notes", "request_id": "quoted-1",
+                "method": "POST", "route": "/api/v1/notes", "status": status, "ms": 0,
+            })]
+        );
+    }
+}
+
+#[test]
+fn a_line_of_the_log_has_the_pattern_of_a_path_and_never_what_is_in_it() {
+    let app = app();
+    let token = app.token(1, "alice", "user");
+    for (method, path, status, route) in [
+        (
+            Method::GET,
+            "/api/v1/notes/7?token=secret",
+            200,
+            json!("/api/v1/notes/:id"),
+        ),
+        (
+            Method::GET,
+            "/api/v1/notes/secret",
+            404,
+            json!("/api/v1/notes/:id"),
+        ),
+        (Method::GET, "/api/v1/secret", 404, json!(null)),
+        (Method::PATCH, "/api/v1/notes?secret", 405, json!(null)),
+    ] {
+        let answer = app.request(method, path).bearer(&token).send();
+        assert_eq!(answer.status, status, "{path}");
+        let lines = logged(&app);
+        assert_eq!((lines.len(), &lines[0]["route"]), (1, &route), "{path}");
+        assert!(!lines[0].to_string().contains("secret"), "{}", lines[0]);
+    }
+}
+
+#[test]
+fn what_the_platform_itself_asks_every_second_is_logged_when_it_is_refused() {
+    let app = app();
+    let lease = |token: &str| app.post("/api/v1/notes/lease").bearer(token).send().status;
+    assert_eq!(lease("test-runner-token"), 204);
+    assert_eq!(app.get("/api/v1/notes/health").send().status, 200);
+    let preflight = app.request(Method::OPTIONS, "/api/v1/notes").send();
+    assert_eq!(preflight.status, 204);
+    assert_eq!(logged(&app), Vec::<serde_json::Value>::new());
+    assert_eq!(lease("wrong"), 401);
+    assert_eq!(logged(&app)[0]["status"], 401);
+}
+
+#[test]
+fn health_is_503_without_its_database() {
+    check_health(&app());
 }
 
 #[test]

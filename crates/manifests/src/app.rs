@@ -158,6 +158,7 @@ fn check_namespace(name: &str, settings: &Settings) -> Result<(), Invalid> {
     };
     let taken = name == settings.system_namespace
         || Some(name) == settings.edge_namespace.as_deref()
+        || name == settings.dns.namespace
         || Some(name) == gateway;
     if taken {
         Err(Invalid::new("belongs to the cluster or the platform"))

@@ -30,7 +30,7 @@ mod storage;
 mod yaml;
 
 pub use object::{MASK, Object};
-pub use settings::{Edge, Quota, Settings};
+pub use settings::{Dns, Edge, Quota, Settings};
 
 use app::App;
 
@@ -176,11 +176,11 @@ pub fn left_behind(app: &AppSpec) -> Vec<(&'static str, String)> {
     vec![("Secret", route::certificate_secret(&app.service))]
 }
 
-/// Where a deployment answers, when it is exposed. Of a port of every node nobody knows the number
-/// before it is given out: `None`.
+/// Where a deployment answers, when it is exposed. With a port of every node that is known once the
+/// cluster has given one out (`node_port`), and where the settings say where nodes are.
 #[must_use]
-pub fn access_url(app: &AppSpec, settings: &Settings) -> Option<String> {
-    route::access_url(app, settings)
+pub fn access_url(app: &AppSpec, settings: &Settings, node_port: Option<u16>) -> Option<String> {
+    route::access_url(app, settings, node_port)
 }
 
 /// What serves a deployment.

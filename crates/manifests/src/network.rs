@@ -20,7 +20,6 @@ mod cidr;
 
 pub(crate) use cidr::Cidr;
 
-const DNS_PORT: i32 = 53;
 /// Kubernetes writes it on every namespace itself.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Where `NodeLocal DNSCache` listens on each node, by its own documents.
@@ -62,9 +61,8 @@ pub(crate) fn shared_policies(app: &AppSpec, settings: &Settings) -> Vec<Object>
 /// is (ACME's HTTP-01 challenge).
 fn solvers(settings: &Settings) -> Option<NetworkPolicySpec> {
     settings.certificate_issuer.as_ref()?;
-    let from = settings.edge_namespace.as_deref().map(any_pod_of);
     let rule = NetworkPolicyIngressRule {
-        from: from.map(|edge| vec![edge]),
+        from: edge(settings),
         ports: Some(vec![port("TCP", SOLVER_PORT)]),
     };
     Some(NetworkPolicySpec {
@@ -76,14 +74,18 @@ fn solvers(settings: &Settings) -> Option<NetworkPolicySpec> {
 }
 
 fn egress(settings: &Settings) -> Vec<NetworkPolicyEgressRule> {
-    let dns = NetworkPolicyPeer {
-        namespace_selector: Some(namespace("kube-system")),
-        pod_selector: Some(matching(pairs([("k8s-app", "kube-dns".to_owned())]))),
+    let dns = &settings.dns;
+    let pods = NetworkPolicyPeer {
+        namespace_selector: Some(namespace(&dns.namespace)),
+        pod_selector: Some(&dns.pods)
+            .filter(|labels| !labels.is_empty())
+            .map(|labels| matching(labels.clone())),
         ..NetworkPolicyPeer::default()
     };
+    let both = |number: &u16| ["UDP", "TCP"].map(|protocol| port(protocol, i32::from(*number)));
     let names = NetworkPolicyEgressRule {
-        to: Some(vec![dns, block(NODE_LOCAL_DNS.to_owned(), Vec::new())]),
-        ports: Some(vec![port("UDP", DNS_PORT), port("TCP", DNS_PORT)]),
+        to: Some(vec![pods, block(NODE_LOCAL_DNS.to_owned(), Vec::new())]),
+        ports: Some(dns.ports.iter().flat_map(both).collect()),
     };
     let mut peers = vec![any_pod()];
     peers.extend(
@@ -102,13 +104,16 @@ fn egress(settings: &Settings) -> Vec<NetworkPolicyEgressRule> {
 
 /// Who may reach one application; nothing is needed when nobody may.
 pub(crate) fn app_policy(app: &App<'_>) -> Option<Object> {
-    let edge = app.settings.edge_namespace.as_deref();
-    let from = match (app.spec.exposure_type, edge) {
-        (Exposure::None, _) => return None,
-        (Exposure::Internal, _) => Some(vec![any_pod()]),
-        (Exposure::External, Some(edge)) => Some(vec![any_pod(), any_pod_of(edge)]),
-        // Requests come from anywhere, or from whoever can't be told apart.
-        (Exposure::External, None) | (Exposure::NodePort, _) => None,
+    let from = match app.spec.exposure_type {
+        Exposure::None => return None,
+        Exposure::Internal => Some(vec![any_pod()]),
+        // Without an edge, requests come from whoever can't be told apart.
+        Exposure::External => edge(app.settings).map(|mut edge| {
+            edge.insert(0, any_pod());
+            edge
+        }),
+        // From anywhere.
+        Exposure::NodePort => None,
     };
     let rule = NetworkPolicyIngressRule {
         from,
@@ -124,6 +129,17 @@ pub(crate) fn app_policy(app: &App<'_>) -> Option<Object> {
         }),
     };
     Some(Object::of(&policy))
+}
+
+/// Who passes visitors on; nothing when that is not known.
+fn edge(settings: &Settings) -> Option<Vec<NetworkPolicyPeer>> {
+    let pods = settings.edge_namespace.as_deref().map(any_pod_of);
+    let networks = cidr::networks(&settings.edge_networks);
+    let peers: Vec<_> = pods
+        .into_iter()
+        .chain(networks.map(|network| block(network.to_string(), Vec::new())))
+        .collect();
+    Some(peers).filter(|peers| !peers.is_empty())
 }
 
 /// Of the policy's own namespace.

@@ -1,5 +1,7 @@
 //! How requests come in from outside: a route at a gateway, or an ingress.
 
+use std::net::IpAddr;
+
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule,
     IngressServiceBackend, IngressSpec, IngressTLS, ServiceBackendPort,
@@ -169,11 +171,23 @@ fn ingress(app: &App<'_>, class: &str) -> Object {
 }
 
 /// Where a deployment answers. See [`crate::access_url`].
-pub(crate) fn access_url(app: &AppSpec, settings: &Settings) -> Option<String> {
+pub(crate) fn access_url(
+    app: &AppSpec,
+    settings: &Settings,
+    node_port: Option<u16>,
+) -> Option<String> {
     let spec = &app.spec;
     let has_edge = settings.edge != Edge::None;
     match Exposure::parse(&spec.exposure_type)? {
-        Exposure::None | Exposure::NodePort => None,
+        Exposure::None => None,
+        Exposure::NodePort => {
+            let address = settings.node_address.as_deref()?;
+            let host = match address.parse() {
+                Ok(IpAddr::V6(address)) => format!("[{address}]"),
+                _ => address.to_owned(),
+            };
+            Some(format!("http://{host}:{}/", node_port?))
+        }
         Exposure::External if has_edge => {
             let scheme = if spec.enable_https && serves_https(settings) {
                 "https"

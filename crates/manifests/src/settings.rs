@@ -1,6 +1,8 @@
 //! What the operator of a cluster decides, once for all deployments. Whoever calls reads it from its
 //! options; nothing here comes from a user.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use nokube_domain::{DnsLabel, Faults, Invalid, Quantity};
@@ -32,8 +34,16 @@ pub struct Settings {
     /// How exposed applications are reached from outside.
     pub edge: Edge,
     /// The namespace whose pods may reach exposed applications: that of the gateway or ingress
-    /// controller. Without it everything may, since then the policy can't tell who it is.
+    /// controller.
     pub edge_namespace: Option<String>,
+    /// Host name or address at which a port of every node is reached: a node's, or that of a balancer in
+    /// front of them. Without it nobody but the operator knows where such ports are.
+    pub node_address: Option<String>,
+    /// Networks that may reach them, in CIDR form: those of nodes, for a controller on their own
+    /// network. Without these and a namespace everything may, since then the policy can't tell who it is.
+    pub edge_networks: Vec<String>,
+    /// Who answers DNS.
+    pub dns: Dns,
     /// A cert-manager `ClusterIssuer`, for an [`Edge::Ingress`].
     pub certificate_issuer: Option<String>,
     /// Begins the name of the `SpinAppExecutor` made in each namespace; see [`Settings::executor_of`].
@@ -75,6 +85,28 @@ pub enum Edge {
     },
     /// Nothing: exposed applications are reached within the cluster alone.
     None,
+}
+
+/// The pods that answer DNS. What `NodeLocal DNSCache` has on each node is known without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// Their namespace.
+    pub namespace: String,
+    /// Their labels; all pods of the namespace when there is none.
+    pub pods: BTreeMap<String, String>,
+    /// The pods' own ports, which need not be their Service's.
+    pub ports: Vec<u16>,
+}
+
+impl Default for Dns {
+    /// As most clusters have it.
+    fn default() -> Self {
+        Self {
+            namespace: "kube-system".to_owned(),
+            pods: BTreeMap::from([("k8s-app".to_owned(), "kube-dns".to_owned())]),
+            ports: vec![53],
+        }
+    }
 }
 
 /// What one namespace may use: the figures of its `ResourceQuota` and `LimitRange`.
@@ -135,6 +167,9 @@ impl Default for Settings {
                 https_section: None,
             },
             edge_namespace: None,
+            node_address: None,
+            edge_networks: Vec::new(),
+            dns: Dns::default(),
             certificate_issuer: None,
             executor: "containerd-shim-spin".to_owned(),
             runtime_class: "wasmtime-spin-v2".to_owned(),
@@ -165,6 +200,7 @@ impl Settings {
             ("platform", Some(&self.platform)),
             ("system_namespace", Some(&self.system_namespace)),
             ("edge_namespace", self.edge_namespace.as_ref()),
+            ("dns.namespace", Some(&self.dns.namespace)),
         ];
         for (field, label) in labels {
             if let Some(label) = label {
@@ -194,6 +230,11 @@ impl Settings {
                 faults.take(field, subdomain(name));
             }
         }
+        if let Some(address) = &self.node_address
+            && address.parse::<IpAddr>().is_err()
+        {
+            faults.take("node_address", subdomain(address));
+        }
         if self.base_domain.len() > HOST_BYTES - APP_PREFIX_BYTES {
             faults.add_text(
                 "base_domain",
@@ -215,6 +256,7 @@ impl Settings {
         for (field, networks) in [
             ("denied_networks", &self.denied_networks),
             ("allowed_networks", &self.allowed_networks),
+            ("edge_networks", &self.edge_networks),
         ] {
             for network in networks {
                 faults.take(field, crate::network::Cidr::parse(network));
@@ -231,6 +273,12 @@ impl Settings {
         ] {
             faults.take(field, Quantity::parse(quantity));
         }
+        for (name, value) in &self.dns.pods {
+            faults.take("dns.pods", label(name, value));
+        }
+        if self.dns.ports.is_empty() || self.dns.ports.contains(&0) {
+            faults.add_text("dns.ports", "must be ports, at least one");
+        }
         faults.or(())
     }
 }
@@ -242,6 +290,32 @@ fn subdomain(name: &str) -> Result<(), Invalid> {
     } else {
         Err(Invalid::new(
             "must be lower-case letters, digits and inner hyphens, with single dots between them",
+        ))
+    }
+}
+
+/// A label as Kubernetes has it: a name, perhaps below a domain, and a value.
+fn label(name: &str, value: &str) -> Result<(), Invalid> {
+    let is_word = |text: &str| {
+        let is_end = |letter: Option<char>| letter.is_some_and(|one| one.is_ascii_alphanumeric());
+        text.len() <= 63
+            && is_end(text.chars().next())
+            && is_end(text.chars().next_back())
+            && text
+                .chars()
+                .all(|one| one.is_ascii_alphanumeric() || "-_.".contains(one))
+    };
+    let (domain, word) = name
+        .split_once('/')
+        .map_or((None, name), |(domain, word)| (Some(domain), word));
+    let is_label = domain.is_none_or(|domain| subdomain(domain).is_ok())
+        && is_word(word)
+        && (value.is_empty() || is_word(value));
+    if is_label {
+        Ok(())
+    } else {
+        Err(Invalid::new(
+            "must be labels of pods, such as k8s-app=kube-dns",
         ))
     }
 }

@@ -1,5 +1,10 @@
 //! A Spin application as SpinKube runs it: `SpinApp` (core.spinkube.dev/v1alpha1, as of operator 0.6),
 //! of which the operator makes a `Deployment` and a `Service` of the same name.
+//!
+//! A `SpinApp` and its executor have no field for `lifecycle`, `terminationGracePeriodSeconds` or a security
+//! context. So a Spin pod that ends does not wait first until nobody is sent to it any more, as a
+//! container's does (`preStop`): a request that reaches it in those moments may fail, and is the client's to
+//! repeat.
 
 use std::collections::BTreeSet;
 

@@ -16,7 +16,17 @@ const MOST_TOLD: usize = 200;
 
 /// The newest events of one deployment, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct EventRing(VecDeque<DeploymentEvent>);
+pub(crate) struct EventRing(VecDeque<Noted>);
+
+/// An event, smaller than it is told.
+#[derive(Debug)]
+struct Noted {
+    at_ms: i64,
+    kind: EventKind,
+    reason: &'static str,
+    message: Box<str>,
+    count: u32,
+}
 
 impl EventRing {
     /// Notes an event. The same one again is counted, and is the newest then.
@@ -28,8 +38,8 @@ impl EventRing {
         now: Timestamp,
     ) {
         let message: String = message.chars().take(MESSAGE_CHARS).collect();
-        let same = |event: &DeploymentEvent| {
-            event.kind == kind && event.reason == reason && event.message == message
+        let same = |event: &Noted| {
+            event.kind == kind && event.reason == reason && *event.message == *message
         };
         let before = self
             .0
@@ -40,19 +50,28 @@ impl EventRing {
         if self.0.len() == MOST {
             self.0.pop_front();
         }
-        self.0.push_back(DeploymentEvent {
-            time: now.to_string(),
+        // A few are all there are of most.
+        self.0.reserve_exact(1);
+        self.0.push_back(Noted {
+            at_ms: now.millis(),
             kind,
-            reason: reason.to_owned(),
-            message,
-            object: None,
+            reason,
+            message: message.into(),
             count,
         });
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> Vec<DeploymentEvent> {
-        self.0.iter().cloned().collect()
+        let told = |event: &Noted| DeploymentEvent {
+            time: Timestamp::from_millis(event.at_ms).to_string(),
+            kind: event.kind,
+            reason: event.reason.to_owned(),
+            message: event.message.to_string(),
+            object: None,
+            count: event.count,
+        };
+        self.0.iter().map(told).collect()
     }
 }
 

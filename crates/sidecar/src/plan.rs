@@ -22,6 +22,8 @@ pub enum Action {
     Restore,
     /// Apply the newest generation.
     Apply,
+    /// Apply the newest generation again, whatever it is like: somebody may have changed it.
+    Refresh,
     /// Apply the newest generation again: it was ready, was put aside, and is asked for.
     Wake,
     /// The newest generation is ready (or stopped as wanted): it is the fallback of what comes next.
@@ -60,15 +62,20 @@ pub fn plan(wanted: &Wanted, observed: &Observed) -> Vec<Action> {
         actions.extend([Action::Apply, Action::Recheck]);
         return actions;
     }
-    match observed.health {
-        Health::Ready | Health::Stopped => vec![Action::Settle],
-        Health::Asked => vec![Action::Wake, Action::Recheck],
-        Health::Progressing(_) => {
-            actions.push(Action::Recheck);
-            actions
-        }
-        Health::Failed(_) => actions,
+    if observed.stale {
+        // Before anything older is brought back: what is wanted may be all right again by that.
+        actions = vec![Action::Refresh];
     }
+    match observed.health {
+        Health::Ready | Health::Stopped => {
+            actions.retain(|action| *action == Action::Refresh);
+            actions.push(Action::Settle);
+        }
+        Health::Asked => return vec![Action::Wake, Action::Recheck],
+        Health::Progressing(_) => actions.push(Action::Recheck),
+        Health::Failed(_) => {}
+    }
+    actions
 }
 
 #[cfg(test)]
@@ -89,6 +96,7 @@ mod tests {
             present: true,
             applied,
             serving,
+            stale: false,
             health,
             replicas_ready: 0,
             objects: Vec::new(),
@@ -115,6 +123,17 @@ mod tests {
     fn what_was_put_aside_is_applied_again_when_it_is_asked_for() {
         let there = observed(Some(2), Some(2), Health::Asked);
         assert_eq!(plan(&wanted(2), &there), [Action::Wake, Action::Recheck]);
+    }
+
+    #[test]
+    fn what_somebody_may_have_changed_is_applied_again_whatever_it_is_like() {
+        let mut there = observed(Some(2), Some(2), Health::Ready);
+        there.stale = true;
+        assert_eq!(plan(&wanted(2), &there), [Action::Refresh, Action::Settle]);
+        there.health = Health::Failed("probe".into());
+        assert_eq!(plan(&wanted(2), &there), [Action::Refresh]);
+        // Something newer is wanted: that is applied anyhow.
+        assert_eq!(plan(&wanted(3), &there), [Action::Apply, Action::Recheck]);
     }
 
     #[test]
@@ -185,6 +204,10 @@ mod tests {
                     self.observed.applied = fallback;
                     self.observed.health = Health::Ready;
                 }
+                Action::Refresh => {
+                    assert_eq!(self.observed.applied, Some(generation), "it is not applied");
+                    self.observed.stale = false;
+                }
                 Action::Apply | Action::Wake => {
                     self.observed = observed(Some(generation), Some(generation), Health::Ready);
                 }
@@ -219,17 +242,21 @@ mod tests {
                 for health in &healths {
                     for fallback in generations {
                         for (deleted, refused) in [(false, false), (true, false), (false, true)] {
-                            let mut two = wanted(2);
-                            (two.deleted, two.refused, two.fallback) = (deleted, refused, fallback);
-                            let there = observed(applied, serving, health.clone());
-                            comes_to_rest(two, there);
-                            states += 1;
+                            for stale in [false, true] {
+                                let mut two = wanted(2);
+                                (two.deleted, two.refused) = (deleted, refused);
+                                two.fallback = fallback;
+                                let mut there = observed(applied, serving, health.clone());
+                                there.stale = stale;
+                                comes_to_rest(two, there);
+                                states += 1;
+                            }
                         }
                     }
                 }
             }
         }
-        assert_eq!(states, 3 * 3 * 5 * 3 * 3);
+        assert_eq!(states, 3 * 3 * 5 * 3 * 3 * 2);
     }
 
     fn comes_to_rest(wanted: Wanted, observed: Observed) {

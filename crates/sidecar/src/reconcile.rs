@@ -43,13 +43,23 @@ struct AppCell {
 }
 
 struct CellState {
+    /// But for the objects.
     status: AppStatus,
+    /// Kinds of the objects that were made.
+    objects: Vec<&'static str>,
     /// The generation the target refused.
     refused: Option<u64>,
     events: EventRing,
 }
 
 impl CellState {
+    fn status(&self) -> AppStatus {
+        AppStatus {
+            objects: self.objects.iter().copied().map(str::to_owned).collect(),
+            ..self.status.clone()
+        }
+    }
+
     fn note(&mut self, kind: EventKind, reason: &'static str, message: &str) {
         let now = Timestamp::from_millis(i64::try_from(now_ms()).unwrap_or(i64::MAX));
         self.events.note(kind, reason, message, now);
@@ -157,6 +167,7 @@ impl Reconciler {
                 let mut state = lock(&cell.state);
                 if state.status.generation != desired.wanted.generation {
                     state.status = self.first_status(&desired.wanted);
+                    state.objects.clear();
                     state.refused = None;
                 }
             }
@@ -167,6 +178,7 @@ impl Reconciler {
             wake: Notify::new(),
             state: Mutex::new(CellState {
                 status: self.first_status(&desired.wanted),
+                objects: Vec::new(),
                 refused: None,
                 events: EventRing::default(),
             }),
@@ -187,7 +199,7 @@ impl Reconciler {
         }
         let known = lock(&self.apps)
             .get(deployment_id)
-            .map(|cell| lock(&cell.state).status.clone());
+            .map(|cell| lock(&cell.state).status());
         Some(known.unwrap_or_else(|| self.first_status(&desired.wanted)))
     }
 
@@ -218,7 +230,8 @@ impl Reconciler {
         loop {
             let next = match self.store.get(&id) {
                 None => Next::Gone,
-                Some(desired) => match self.step(&desired, &cell).await {
+                // On the heap for as long as it takes: what is settled waits, as nearly all of them nearly always.
+                Some(desired) => match Box::pin(self.step(&desired, &cell)).await {
                     Ok(next) => {
                         failures = 0;
                         next
@@ -282,6 +295,11 @@ impl Reconciler {
                     if !self.apply_unless_superseded(app, cell, "Applied").await? {
                         return Ok(Next::Now);
                     }
+                }
+                Action::Refresh => {
+                    self.refresh(app, cell).await;
+                    // What woke this task meanwhile is looked at.
+                    return Ok(Next::Soon);
                 }
                 Action::Wake => {
                     if !self.apply_unless_superseded(app, cell, "Woken").await? {
@@ -365,6 +383,19 @@ impl Reconciler {
         }
     }
 
+    /// Applies the same again. What does not go well is tried again when it is due again: what serves has not
+    /// failed by that.
+    async fn refresh(&self, app: &AppSpec, cell: &AppCell) {
+        let outcome = tokio::select! {
+            outcome = self.apply(app) => outcome,
+            () = self.superseded(app, cell) => return,
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(deployment = app.deployment_id, %error, "not applied again");
+            lock(&cell.state).note(EventKind::Warning, "NotReapplied", &error.to_string());
+        }
+    }
+
     async fn apply(&self, app: &AppSpec) -> Result<(), TargetError> {
         let secrets = self.open_secrets(app)?;
         self.target.apply(app, &secrets).await
@@ -425,7 +456,9 @@ impl Reconciler {
         if state.status.generation != app.generation {
             return false;
         }
-        state.status.objects.clone_from(&observed.objects);
+        state.objects.clone_from(&observed.objects);
+        // Some are known once the target has given something out.
+        state.status.access_url = self.target.access_url(app);
         let before = state.status.phase;
         let refused = state.refused == Some(app.generation);
         if desired.deletion.is_some() {

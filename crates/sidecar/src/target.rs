@@ -141,12 +141,15 @@ pub struct Observed {
     pub applied: Option<u64>,
     /// The generation whose revision answers requests.
     pub serving: Option<u64>,
+    /// What was applied is to be applied again although nothing else is wanted: somebody may have changed it.
+    /// How it serves meanwhile is not touched by that.
+    pub stale: bool,
     /// How the applied generation is.
     pub health: Health,
     /// Copies of the applied generation that answer.
     pub replicas_ready: u32,
     /// Kinds of the objects that were made.
-    pub objects: Vec<String>,
+    pub objects: Vec<&'static str>,
 }
 
 impl Observed {
@@ -157,6 +160,7 @@ impl Observed {
             present: false,
             applied: None,
             serving: None,
+            stale: false,
             health: Health::Progressing(None),
             replicas_ready: 0,
             objects: Vec::new(),

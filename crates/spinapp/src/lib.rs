@@ -15,6 +15,10 @@
 /// for or not.
 pub const MAX_COMPONENTS: usize = 64;
 
+/// How many databases, and how many key-value stores, an application has at most, those of all its components
+/// together: each is a file of its own, with a log, connections and a largest size.
+pub const MAX_STORES: usize = 16;
+
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

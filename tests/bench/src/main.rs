@@ -128,6 +128,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let options = &arguments.options;
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let mut report = table::Report::default();
+    // An aim that was missed fails the run when its figures have been said.
+    let mut missed = Vec::new();
     if wanted(Part::Hello) {
         hello::measure(&mut report, options).await?;
     }
@@ -144,7 +146,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         login::measure(&mut report, options).await?;
     }
     if wanted(Part::Beside) {
-        beside::measure(&mut report, options).await?;
+        missed = beside::measure(&mut report, options).await?;
     }
     if wanted(Part::Events) {
         events::measure(&mut report, options).await?;
@@ -163,5 +165,6 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let page = std::fs::read_to_string(path)?;
         std::fs::write(path, report.placed_in(&page)?)?;
     }
+    anyhow::ensure!(missed.is_empty(), "missed: {}", missed.join(", "));
     Ok(())
 }

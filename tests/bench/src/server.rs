@@ -24,6 +24,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 /// What is served.
 #[derive(Serialize, Deserialize)]
@@ -193,7 +194,12 @@ pub(crate) fn compile(wasm: &Path, folder: &Path, name: &str) -> anyhow::Result<
 
 /// Serves until it is killed.
 pub(crate) fn run(what: What) -> anyhow::Result<()> {
-    // As the platform's own processes.
+    // As the platform's own processes, their log too: what traces itself looks for who listens before it looks how much
+    // they want to hear, and formats its words for nobody.
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("info"))
+        .with_writer(std::io::stderr)
+        .init();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -265,6 +271,7 @@ fn config(apps: &Apps, number: usize) -> anyhow::Result<AppConfig> {
     }
     Ok(AppConfig {
         id: host(number),
+        owner: String::new(),
         generation: 1,
         hosts: vec![host(number)],
         locked,

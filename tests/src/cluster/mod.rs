@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -139,10 +140,13 @@ impl Cluster {
         cluster.start_part("etcd", parts::etcd(&cluster));
         cluster.start_api_server().await;
         parts::make_objects(&cluster).await;
+        parts::wait_for_webhooks_port().await;
         for (name, command) in parts::that_watch(&cluster) {
             cluster.start_part(name, command);
         }
         parts::wait_for_nodes(&cluster).await;
+        parts::wait_for_webhooks(&cluster).await;
+        parts::register_webhooks(&cluster).await;
         cluster
     }
 
@@ -285,11 +289,25 @@ pub fn resident_kb(pid: u32) -> u64 {
 }
 
 /// Ports that were free a moment ago; they are told to several programs, so none of these can choose for itself.
+///
+/// They are below those that the kernel gives to connections (ip(7), `ip_local_port_range`): in the time until a program
+/// listens, or while the API server is dead, no client gets its port.
 fn free_ports<const N: usize>() -> [u16; N] {
-    // All are held until the last one is known, so that they differ.
-    let held: [TcpListener; N] =
-        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
-    held.map(|listener| listener.local_addr().expect("it is bound").port())
+    const LOWEST: u16 = 10_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| {
+        // Another process of these tests begins elsewhere.
+        AtomicU32::new(std::process::id().wrapping_mul(97))
+    });
+    std::array::from_fn(|_| {
+        let mut candidates = (0..COUNT).map(|_| {
+            let offset = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
+            LOWEST + u16::try_from(offset).expect("it is below the count")
+        });
+        candidates
+            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+            .expect("a port is free")
+    })
 }
 
 /// A folder of this process, in `target/`: nobody is there at its end to remove it, so the next start does.

@@ -1,5 +1,6 @@
 //! How each part of the control plane is started, and what is in the cluster before a test is.
 
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use serde_json::json;
 
 use super::keeper::tied;
+use super::webhook::base64;
 use super::{ADMIN, Cluster};
 use crate::wait::until;
 
@@ -27,14 +29,21 @@ pub(super) const CONTAINER_LOG: &str = "container.log";
 /// Nodes; in zones of their own, so that spreading over them can be asked for.
 const NODES: usize = 3;
 
-/// The controllers that the cluster target relies on. Not among them: what looks after nodes, which kwok does, and
-/// autoscaling, which needs measurements of pods.
-const CONTROLLERS: [&str; 12] = [
+/// SpinKube's operator listens there for the API server's questions, and can be told no other port.
+const WEBHOOKS_PORT: u16 = 9443;
+/// The operator's temporary folder, and where in it it looks for its certificate.
+const OPERATOR: &str = "operator";
+const SERVING: &str = "k8s-webhook-server/serving-certs";
+
+/// The controllers that the cluster target and the platform's own objects rely on. Not among them: what looks after nodes,
+/// which kwok does. Nobody measures pods, so autoscaling keeps to its bounds and knows no more.
+const CONTROLLERS: [&str; 14] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
     "endpointslice-controller",
     "garbage-collector-controller",
+    "horizontal-pod-autoscaler-controller",
     "namespace-controller",
     "persistentvolume-binder-controller",
     "persistentvolumeclaim-protection-controller",
@@ -42,6 +51,7 @@ const CONTROLLERS: [&str; 12] = [
     "resourcequota-controller",
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
+    "statefulset-controller",
 ];
 
 /// Makes keys and the files that parts read; gives the API server's certificate.
@@ -54,6 +64,14 @@ pub(super) fn write_keys(folder: &Path) -> String {
         generate_simple_self_signed(names).expect("a certificate can be made");
     write(CERTIFICATE, &cert.pem());
     write(CERTIFICATE_KEY, &signing_key.serialize_pem());
+    let serving = folder.join(OPERATOR).join(SERVING);
+    std::fs::create_dir_all(&serving).expect("the folder is writable");
+    for (name, text) in [
+        ("tls.crt", cert.pem()),
+        ("tls.key", signing_key.serialize_pem()),
+    ] {
+        std::fs::write(serving.join(name), text).expect("the folder is writable");
+    }
     let accounts = KeyPair::generate().expect("a key can be made");
     write(ACCOUNTS_KEY, &accounts.serialize_pem());
     write(ACCOUNTS_PUBLIC, &accounts.public_key_pem());
@@ -126,6 +144,8 @@ pub(super) fn api_server(cluster: &Cluster) -> Command {
         ("kubelet-preferred-address-types", "InternalIP".to_owned()),
         ("audit-policy-file", file(AUDIT_POLICY)),
         ("audit-log-path", file(AUDIT_LOG)),
+        // Megabytes: a test reads all of it, also after another has made a thousand deployments.
+        ("audit-log-maxsize", "10000".to_owned()),
         ("profiling", "false".to_owned()),
     ] {
         command.arg(format!("--{flag}={value}"));
@@ -157,7 +177,8 @@ pub(super) fn that_watch(cluster: &Cluster) -> [(&'static str, Command); 4] {
             "--concurrent-deployment-syncs=10",
             "--concurrent-replicaset-syncs=10",
         ])
-        .arg("--concurrent-namespace-syncs=20");
+        .arg("--concurrent-namespace-syncs=20")
+        .arg("--horizontal-pod-autoscaler-sync-period=1s");
 
     let scheduling = json!({
         "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
@@ -205,7 +226,8 @@ pub(super) fn that_watch(cluster: &Cluster) -> [(&'static str, Command); 4] {
         .arg("--kubeconfig")
         .arg(&kubeconfig)
         .args(["--metrics-bind-address=0", "--health-probe-bind-address=0"])
-        .arg("--zap-log-level=error");
+        .args(["--enable-webhooks", "--zap-log-level=error"])
+        .env("TMPDIR", file(OPERATOR));
 
     [
         ("kube-controller-manager", controllers),
@@ -250,6 +272,67 @@ pub(super) async fn make_objects(cluster: &Cluster) {
         )
         .await;
     }
+}
+
+/// Has the API server ask SpinKube's operator about its resources, as the operator's own chart does.
+pub(super) async fn register_webhooks(cluster: &Cluster) {
+    let kube = cluster.kube();
+    let authority = base64(&cluster.certificate);
+    for (kind, plural, verb) in [
+        (
+            "MutatingWebhookConfiguration",
+            "mutatingwebhookconfigurations",
+            "mutate",
+        ),
+        (
+            "ValidatingWebhookConfiguration",
+            "validatingwebhookconfigurations",
+            "validate",
+        ),
+    ] {
+        let webhook = |resource: &str| {
+            let path = format!("{verb}-core-spinkube-dev-v1alpha1-{resource}");
+            json!({
+                "name": format!("{verb}.{resource}.kb.io"), "sideEffects": "None",
+                "admissionReviewVersions": ["v1"], "failurePolicy": "Fail",
+                "clientConfig": {
+                    "url": format!("https://127.0.0.1:{WEBHOOKS_PORT}/{path}"), "caBundle": authority,
+                },
+                "rules": [{
+                    "apiGroups": ["core.spinkube.dev"], "apiVersions": ["v1alpha1"],
+                    "resources": [format!("{resource}s")], "operations": ["CREATE", "UPDATE"],
+                }],
+            })
+        };
+        let webhooks = ["spinapp", "spinappexecutor"].map(webhook);
+        let configuration = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
+            "metadata": { "name": "spin-operator" }, "webhooks": webhooks,
+        });
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}");
+        let _ = kube.create(&path, &configuration).await.expect(&path);
+    }
+}
+
+/// Waits until nobody listens where SpinKube's operator will.
+pub(super) async fn wait_for_webhooks_port() {
+    let what = format!("port {WEBHOOKS_PORT}, SpinKube's operator's, to be free");
+    until(&what, Duration::from_secs(300), || async {
+        TcpListener::bind(("0.0.0.0", WEBHOOKS_PORT)).ok().map(drop)
+    })
+    .await;
+}
+
+/// Waits until SpinKube's operator answers the API server.
+pub(super) async fn wait_for_webhooks(cluster: &Cluster) {
+    let what = "SpinKube's operator to listen";
+    until(what, Duration::from_secs(120), || async {
+        cluster.check_parts();
+        TcpStream::connect(("127.0.0.1", WEBHOOKS_PORT))
+            .ok()
+            .map(drop)
+    })
+    .await;
 }
 
 /// Waits until pods can be scheduled.

@@ -24,7 +24,7 @@ pub struct Right {
 }
 
 /// Where a right is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// In all namespaces, and on what is in none.
     Cluster,
@@ -34,7 +34,7 @@ pub enum Scope {
     Tenants,
 }
 
-/// The sidecar's objects of RBAC, as it prints them itself.
+/// The sidecar's roles and what bounds them, as it prints them itself.
 pub(super) fn roles(platform: &str, namespace: &str) -> Vec<Value> {
     let output = Command::new(sidecar_program())
         .args(["rbac", "--platform", platform, "--namespace", namespace])
@@ -97,13 +97,18 @@ pub(super) fn rights(objects: &[Value]) -> Vec<Right> {
 
 /// Makes one of those objects.
 pub(super) async fn grant(kube: &Kube, object: &Value) {
-    let api = "/apis/rbac.authorization.k8s.io/v1";
+    let api = format!(
+        "/apis/{}",
+        object["apiVersion"].as_str().expect("an API version")
+    );
     let plural = match object["kind"].as_str() {
         Some("ClusterRole") => "clusterroles",
         Some("ClusterRoleBinding") => "clusterrolebindings",
         Some("Role") => "roles",
         Some("RoleBinding") => "rolebindings",
-        other => panic!("{other:?} is no object of RBAC"),
+        Some("ValidatingAdmissionPolicy") => "validatingadmissionpolicies",
+        Some("ValidatingAdmissionPolicyBinding") => "validatingadmissionpolicybindings",
+        other => panic!("{other:?} is not what the sidecar asks for"),
     };
     let path = match object["metadata"]["namespace"].as_str() {
         Some(namespace) => format!("{api}/namespaces/{namespace}/{plural}"),

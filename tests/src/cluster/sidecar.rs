@@ -36,7 +36,7 @@ const ACCOUNT: &str = "nokube-sidecar";
 pub const BASE_DOMAIN: &str = "apps.example.org";
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Pods are ready at once; what is waited for is a chain of controllers on a busy machine.
-const CHANGE_LIMIT: Duration = Duration::from_secs(120);
+pub const CHANGE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A platform installed in the cluster.
 pub struct Installation {
@@ -120,12 +120,28 @@ impl Installation {
         for object in &roles {
             grant(&kube, object).await;
         }
+        Self::with_rights(visit, platform, &namespace, &roles).await
+    }
+
+    /// One whose namespace, account and rights somebody else has made: `objects` are those of RBAC.
+    ///
+    /// # Panics
+    /// When the account has no token.
+    pub async fn with_rights(
+        visit: &Visit,
+        platform: &str,
+        namespace: &str,
+        objects: &[Value],
+    ) -> Self {
+        let cluster = visit.cluster;
+        let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
             "spec": { "expirationSeconds": 7200 },
         });
         let path = format!("{accounts}/{ACCOUNT}/token");
-        let answer = kube.create(&path, &request).await.expect("a token");
+        let answer = cluster.kube().create(&path, &request).await;
+        let answer = answer.expect("a token");
         let account_token = answer["status"]["token"]
             .as_str()
             .expect("a token")
@@ -133,9 +149,9 @@ impl Installation {
         Self {
             cluster,
             platform: platform.to_owned(),
-            namespace,
+            namespace: namespace.to_owned(),
             account_token,
-            rights: rights(&roles),
+            rights: rights(objects),
             folder: tempfile::tempdir().expect("a folder"),
         }
     }

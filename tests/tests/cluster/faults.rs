@@ -6,14 +6,18 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use nokube_api::sidecar::AppPhase;
 use nokube_tests::cluster::faults::{FaultyApi, Given};
-use nokube_tests::cluster::sidecar::{Installation, Options};
+use nokube_tests::cluster::sidecar::{CHANGE_LIMIT, Installation, Options};
 use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::webhook::Webhook;
 use nokube_tests::cluster::{visit, visit_alone};
 use nokube_tests::wait::until;
 use reqwest::Method;
+use serde_json::json;
 
 use crate::objects::{DEPLOYMENTS, object, until_object};
+
+/// What is settled is looked at every minute, and nothing is written twice within half of one.
+const DRIFT_LIMIT: Duration = Duration::from_secs(150);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_of_a_bad_day_delay_a_deployment_and_nothing_else() {
@@ -89,7 +93,7 @@ async fn watches_that_break_or_are_too_old_begin_anew_and_miss_nothing() {
     let pods = kube.list(&path).await;
     let pod = pods.first().expect("it has pods");
     let name = crate::objects::name_of(pod);
-    let not_ready = serde_json::json!({ "status": { "conditions": [
+    let not_ready = json!({ "status": { "conditions": [
         { "type": "Ready", "status": "False", "reason": "ContainersNotReady",
           "lastTransitionTime": "2026-01-02T03:04:05Z" },
     ] } });
@@ -141,11 +145,9 @@ async fn a_kind_that_is_not_installed_is_named_and_waited_for() {
     let path = format!("{definitions}/httproutes.gateway.networking.k8s.io");
     let mut definition = kube.get(&path).await.expect("the Gateway API is installed");
     let _ = kube.delete(&path).await.expect(&path);
-    until(
-        "the definition to be gone",
-        Duration::from_secs(60),
-        || async { kube.find(&path).await.is_none().then_some(()) },
-    )
+    until("the definition to be gone", CHANGE_LIMIT, || async {
+        kube.find(&path).await.is_none().then_some(())
+    })
     .await;
 
     let tenant = Tenant::new("ada", "no-kind-shop");
@@ -190,4 +192,31 @@ async fn a_kind_that_is_not_installed_is_named_and_waited_for() {
     let _ = sidecar.reaches(&exposed, AppPhase::Running).await;
     let routes = "/apis/gateway.networking.k8s.io/v1/httproutes";
     let _ = until_object(&kube, routes, &tenant.namespace(), "web", |_| true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_changes_of_a_workload_is_changed_back() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let installation = Installation::new(&visit, "drift").await;
+    let sidecar = installation.start().await;
+    let tenant = Tenant::new("ada", "drift-shop");
+    let app = tenant.container("web");
+    let _ = sidecar.runs(&app).await;
+    let kube = visit.kube();
+    let namespace = tenant.namespace();
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/web");
+    let change = json!({ "spec": { "replicas": app.spec.replicas + 2 } });
+    let _ = kube.merge(&path, &change).await.expect("a change");
+    until(
+        "the copies to be as many as wanted",
+        DRIFT_LIMIT,
+        || async {
+            let found = kube.find(&path).await?;
+            (found["spec"]["replicas"] == app.spec.replicas).then_some(())
+        },
+    )
+    .await;
+    assert!(sidecar.runs(&app).await.message.is_none());
 }

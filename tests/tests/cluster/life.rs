@@ -1,7 +1,7 @@
 //! The life of a container image: deployed, looked at, scaled, replaced, brought back, stopped, removed.
 
 use nokube_api::sidecar::{AppPhase, DesiredState};
-use nokube_tests::cluster::sidecar::{BASE_DOMAIN, Installation, Options, sealed};
+use nokube_tests::cluster::sidecar::{BASE_DOMAIN, CHANGE_LIMIT, Installation, Options, sealed};
 use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::visit;
 use serde_json::{Value, json};
@@ -209,24 +209,20 @@ async fn what_a_revision_no_longer_has_is_removed_and_its_neighbours_stay() {
     });
     let _ = sidecar.runs(&bare).await;
     let kube = &kube;
-    nokube_tests::wait::until(
-        "what is not wanted to go",
-        std::time::Duration::from_secs(60),
-        || {
-            let (namespace, own) = (&namespace, &own);
-            async move {
-                let left = objects_in(kube, namespace, own).await;
-                let gone = [
-                    "configmaps/",
-                    "secrets/",
-                    "httproutes/",
-                    "poddisruptionbudgets/",
-                ];
-                let stays = |object: &String| gone.iter().any(|kind| object.starts_with(kind));
-                (!left.iter().any(stays)).then_some(())
-            }
-        },
-    )
+    nokube_tests::wait::until("what is not wanted to go", CHANGE_LIMIT, || {
+        let (namespace, own) = (&namespace, &own);
+        async move {
+            let left = objects_in(kube, namespace, own).await;
+            let gone = [
+                "configmaps/",
+                "secrets/",
+                "httproutes/",
+                "poddisruptionbudgets/",
+            ];
+            let stays = |object: &String| gone.iter().any(|kind| object.starts_with(kind));
+            (!left.iter().any(stays)).then_some(())
+        }
+    })
     .await;
     sidecar.remove(&bare).await;
     let left = objects_in(kube, &namespace, &own).await;

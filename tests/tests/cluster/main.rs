@@ -3,6 +3,7 @@
 //!
 //! `cargo xtask test --cluster` builds what is needed; without it these tests are left out, and that is said.
 
+mod admission;
 mod faults;
 mod input;
 mod life;
@@ -10,8 +11,10 @@ mod load;
 mod objects;
 mod outages;
 mod reasons;
+mod rendered;
 mod replicas;
 mod rights;
 mod spin;
 mod story;
 mod tenants;
+mod variants;

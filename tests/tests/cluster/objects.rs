@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nokube_tests::cluster::kube::Kube;
+use nokube_tests::cluster::sidecar::CHANGE_LIMIT;
 use nokube_tests::wait::until;
 use serde_json::Value;
 
@@ -50,7 +51,7 @@ pub(crate) async fn until_nothing_is_in(kube: &Kube, namespace: &str) {
     let began = std::time::Instant::now();
     while kube.find(&path).await.is_some() {
         assert!(
-            began.elapsed() < Duration::from_secs(90),
+            began.elapsed() < CHANGE_LIMIT,
             "left: {:?}",
             objects_in(kube, namespace, "").await
         );
@@ -79,11 +80,9 @@ pub(crate) async fn until_object(
 ) -> Value {
     let (group, plural) = api.rsplit_once('/').expect("an API and a plural");
     let path = format!("{group}/namespaces/{namespace}/{plural}/{name}");
-    until(
-        &format!("{path} to be so"),
-        Duration::from_secs(60),
-        || async { kube.find(&path).await.filter(&is_it) },
-    )
+    until(&format!("{path} to be so"), CHANGE_LIMIT, || async {
+        kube.find(&path).await.filter(&is_it)
+    })
     .await
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nokube_api::sidecar::{AppPhase, AppSpec};
 use nokube_tests::cluster::faults::FaultyApi;
 use nokube_tests::cluster::kube::Kube;
-use nokube_tests::cluster::sidecar::{Installation, Options};
+use nokube_tests::cluster::sidecar::{CHANGE_LIMIT, Installation, Options};
 use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::{visit, visit_alone};
 use nokube_tests::wait::until;
@@ -32,7 +32,7 @@ async fn deployments_survive_an_api_server_that_is_killed_while_they_are_applied
     }
     until(
         "the first deployment to be applied",
-        Duration::from_secs(60),
+        CHANGE_LIMIT,
         || async {
             let asked = proxy.asked();
             let applied = |path: &str| path.contains("/deployments/web-");
@@ -83,14 +83,14 @@ async fn what_changes_while_the_api_server_is_away_is_noticed_when_it_is_back() 
         assert!((500..600).contains(&status), "{status} {body}");
     }
     visit.start_api_server().await;
-    until(
-        "the sidecar to take it",
-        Duration::from_secs(90),
-        || async {
-            let (status, _) = sidecar.put(&scaled).await;
-            (status == 202).then_some(())
-        },
-    )
+    // One that could not renew its lease for long has ended.
+    let sidecar = installation
+        .started_again(sidecar, Options::default())
+        .await;
+    until("the sidecar to take it", CHANGE_LIMIT, || async {
+        let (status, _) = sidecar.put(&scaled).await;
+        (status == 202).then_some(())
+    })
     .await;
     let status = sidecar.reaches(&scaled, AppPhase::Running).await;
     assert_eq!(status.replicas_ready, 3);
@@ -149,11 +149,7 @@ async fn a_sidecar_killed_between_two_objects_goes_on_where_it_stopped() {
             if status.is_some_and(|(_, status)| status["phase"] == "running") {
                 break true;
             }
-            assert!(
-                began.elapsed() < Duration::from_secs(60),
-                "{}",
-                sidecar.log()
-            );
+            assert!(began.elapsed() < CHANGE_LIMIT, "{}", sidecar.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         if runs {

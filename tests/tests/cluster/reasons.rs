@@ -1,7 +1,7 @@
 //! Why something does not run, in words for its owner.
 
 use nokube_api::sidecar::{AppPhase, AppSpec, AppStatus};
-use nokube_tests::cluster::sidecar::{Installation, Sidecar};
+use nokube_tests::cluster::sidecar::{Installation, Options, Sidecar};
 use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::visit;
 
@@ -51,6 +51,37 @@ async fn what_keeps_pods_from_running_is_told() {
         app.image_name = "registry.example.org/ada/good:1".to_owned();
     });
     let _ = sidecar.runs(&mended).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_fits_on_no_node_waits_and_that_is_told() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let installation = Installation::new(&visit, "no-room").await;
+    // More than `kwok.yaml` gives a node.
+    let sidecar = installation
+        .start_with(
+            Options::default()
+                .with("NOKUBE_QUOTA_MEMORY_REQUESTS", "2Ti")
+                .with("NOKUBE_QUOTA_MEMORY_LIMITS", "2Ti"),
+        )
+        .await;
+    let tenant = Tenant::new("ada", "no-room-shop");
+    let large = tenant.container("large").then(|app| {
+        app.spec.memory_request = "1Ti".to_owned();
+        app.spec.memory_limit = "1Ti".to_owned();
+    });
+    sidecar.want(&large).await;
+    let status = says(&sidecar, &large, "no node has room for it").await;
+    let message = status.message.unwrap_or_default();
+    assert!(message.contains("Insufficient memory"), "{message}");
+    // Smaller, it fits.
+    let small = large.then(|app| {
+        app.spec.memory_request = "64Mi".to_owned();
+        app.spec.memory_limit = "128Mi".to_owned();
+    });
+    let _ = sidecar.runs(&small).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::any;
 use nokube_api::sidecar::AppPhase;
-use nokube_tests::cluster::sidecar::{Installation, Options, Sidecar};
+use nokube_tests::cluster::sidecar::{CHANGE_LIMIT, Installation, Options, Sidecar};
 use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::visit;
 use nokube_tests::wait::until;
@@ -43,7 +42,7 @@ impl Ticked {
 
     async fn until_ticked(&self) {
         let before = self.count();
-        until("a tick", Duration::from_secs(90), || async {
+        until("a tick", CHANGE_LIMIT, || async {
             (self.count() > before + 1).then_some(())
         })
         .await;

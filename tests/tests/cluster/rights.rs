@@ -1,12 +1,16 @@
 //! What the sidecar's service account may do: what it asks for itself, all of which it needs, and nothing else.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use nokube_tests::cluster::kube::{Act, Kube};
 use nokube_tests::cluster::sidecar::{Installation, Right, Scope};
 use nokube_tests::cluster::spec::Tenant;
 use nokube_tests::cluster::visit;
+use nokube_tests::wait::until;
+use serde_json::{Value, json};
 
+const POLICY_LIMIT: Duration = Duration::from_secs(60);
 /// What nobody should be able to do who deploys other people's programs.
 const NEVER: [(&str, &str, &str); 20] = [
     ("", "nodes", "list"),
@@ -131,9 +135,80 @@ async fn the_sidecar_has_no_rights_that_it_does_not_need_and_reads_no_secrets_of
     assert_eq!(secrets.status, 403, "{}", secrets.body);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sidecar_binds_its_role_and_changes_namespaces_where_they_are_its_platforms_alone() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let installation = Installation::new(&visit, "bound").await;
+    let sidecar = installation.start().await;
+    let tenant = Tenant::new("ada", "bound-shop");
+    let own = tenant.namespace();
+    let _ = sidecar.runs(&tenant.container("web")).await;
+    let kube = installation.as_sidecar();
+    let subject = json!({
+        "kind": "ServiceAccount", "name": "nokube-sidecar", "namespace": installation.namespace,
+    });
+    let binding = |name: &str, role: (&str, &str), subject: &Value| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": { "name": name },
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": role.0, "name": role.1,
+            },
+            "subjects": [subject],
+        })
+    };
+    let bindings = |namespace: &str| {
+        format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings")
+    };
+    let tenants = ("ClusterRole", "nokube-tenant");
+    // A policy holds some moments after it was made.
+    let grasp = binding("grasp", tenants, &subject);
+    until("the policies to hold", POLICY_LIMIT, || async {
+        let answer = kube.create(&bindings("kube-system"), &grasp).await;
+        let denied = answer
+            .body
+            .to_string()
+            .contains("namespaces of this platform alone");
+        if !denied {
+            // It was let through once more.
+            let path = format!("{}/grasp", bindings("kube-system"));
+            let _ = visit.kube().delete(&path).await;
+        }
+        denied.then_some(())
+    })
+    .await;
+    for namespace in ["default", "kube-system", installation.namespace.as_str()] {
+        let answer = kube.create(&bindings(namespace), &grasp).await;
+        assert_eq!(answer.status, 422, "{namespace}: {}", answer.body);
+    }
+    let stranger =
+        json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "eve" });
+    let answer = kube
+        .create(&bindings(&own), &binding("for-eve", tenants, &stranger))
+        .await;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    let answer = kube
+        .create(&bindings(&own), &binding("again", tenants, &subject))
+        .await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    // Nor does it make another namespace its own, or remove one.
+    let label =
+        json!({ "metadata": { "labels": { "nokube.dev/platform": installation.platform } } });
+    let answer = kube.merge("/api/v1/namespaces/kube-system", &label).await;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    let answer = kube.delete("/api/v1/namespaces/default").await;
+    assert_ne!(answer.status, 200, "{}", answer.body);
+    let nameless =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "bound-free" } });
+    let answer = kube.create("/api/v1/namespaces", &nameless).await;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+}
+
 /// The API group, resource and verb of an audit event of one service account.
 fn used(line: &str, account: &str) -> Option<(String, String, String)> {
-    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    let event: Value = serde_json::from_str(line).ok()?;
     if event["user"]["username"] != account {
         return None;
     }

@@ -1,8 +1,6 @@
 //! The whole platform on a cluster: its components on the engine, `nokube-sidecar` in place of this machine's.
 
-use std::time::Duration;
-
-use nokube_tests::cluster::sidecar::{Installation, Options};
+use nokube_tests::cluster::sidecar::{CHANGE_LIMIT, Installation, Options};
 use nokube_tests::cluster::visit;
 use nokube_tests::platform::Platform;
 use nokube_tests::repository::Repository;
@@ -99,7 +97,7 @@ async fn a_site_and_a_container_are_deployed_to_the_cluster_by_the_platforms_api
         .await
         .expect(202);
     let scaled = |deployment: &Value| deployment["replicas_ready"] == 4;
-    until("four copies", Duration::from_secs(60), || async {
+    until("four copies", CHANGE_LIMIT, || async {
         let deployment = api.get(&format!("/deployments/{id}")).await.expect(200);
         scaled(&deployment).then_some(())
     })
@@ -130,7 +128,7 @@ async fn a_site_and_a_container_are_deployed_to_the_cluster_by_the_platforms_api
     assert!(faults >= 3, "{problem}");
 
     // 409 while what is taken down is not gone yet: pods have their time to end.
-    until("the project to go", Duration::from_secs(120), || async {
+    until("the project to go", CHANGE_LIMIT, || async {
         let answer = api.delete(&format!("/projects/{project}")).await;
         if answer.status == 204 {
             return Some(());

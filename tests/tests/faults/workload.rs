@@ -55,6 +55,17 @@ pub(crate) struct Notes {
     pub(crate) visits: u64,
 }
 
+/// A service that is stopped, started, and rolled back to its first revision, which serves `1`, and its second, which
+/// serves `2`.
+pub(crate) struct Turned {
+    pub(crate) deployment: String,
+    pub(crate) url: String,
+    /// Whether it was last told to stop; unknown when the platform died before it answered.
+    pub(crate) is_stopped: Option<bool>,
+    /// What it was last told to serve.
+    pub(crate) serves: Option<u64>,
+}
+
 /// The users' side.
 pub(crate) struct Workload {
     token: String,
@@ -65,11 +76,15 @@ pub(crate) struct Workload {
     next: u64,
     pub(crate) site: Site,
     pub(crate) notes_app: Notes,
+    pub(crate) turned: Turned,
     /// The refresh token of a session, unless it is unknown whether it was used up.
     pub(crate) session: Option<String>,
     pub(crate) projects: BTreeMap<i64, String>,
     pub(crate) builds: BTreeSet<String>,
     pub(crate) notes: BTreeMap<i64, String>,
+    /// What was deleted, with what it was: its number may be another's by now.
+    pub(crate) gone_projects: BTreeMap<i64, String>,
+    pub(crate) gone_notes: BTreeMap<i64, String>,
     /// What was acknowledged in this round, to be looked for after it.
     pub(crate) fresh: Fresh,
 }
@@ -106,6 +121,7 @@ impl Workload {
         let build = api.build(project, "notes", &notes.file_url()).await;
         let notes = api.deploy(&greeting(project, &build["build_id"], 0)).await;
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let turned = Turned::begin(&api, project).await;
         Self {
             token: api.token().expect("signed in").to_owned(),
             project,
@@ -125,10 +141,13 @@ impl Workload {
                 asked: 0,
                 visits: 0,
             },
+            turned,
             session: None,
             projects: BTreeMap::from([(project, "shop".to_owned())]),
             builds: BTreeSet::new(),
             notes: BTreeMap::new(),
+            gone_projects: BTreeMap::new(),
+            gone_notes: BTreeMap::new(),
             fresh: Fresh::default(),
         }
     }
@@ -152,12 +171,15 @@ impl Workload {
             if is_over {
                 return;
             }
-            is_over = match chance.below(8) {
+            is_over = match chance.below(12) {
                 0 | 1 => self.release(&api).await,
                 2 => self.project(&api).await,
                 3 => self.greeting(&api).await,
                 4 => self.session(&api).await,
                 5 => self.visit(&api).await,
+                6 => self.turn(&api, chance).await,
+                7 => self.delete_project(&api).await,
+                8 => self.delete_note(&api).await,
                 _ => self.note(&api).await,
             }
             .is_err();
@@ -197,6 +219,63 @@ impl Workload {
         // Its process was killed, and is not back yet.
         assert!(answer.status.is_server_error(), "{answer:?}");
         Err(Over)
+    }
+
+    /// Deletes the project that was made last, unless it is the one with the services.
+    async fn delete_project(&mut self, api: &Api) -> Result<(), Over> {
+        let last = self.projects.last_entry();
+        let Some(last) = last.filter(|last| *last.key() != self.project) else {
+            return Ok(());
+        };
+        // Whether it is there when there is no answer is not known.
+        let (id, name) = last.remove_entry();
+        self.fresh.projects.retain(|fresh| *fresh != id);
+        let request = api.request(Method::DELETE, &format!("/projects/{id}"));
+        if ask(api, request, 204).await?.is_some() {
+            self.gone_projects.insert(id, name);
+        }
+        Ok(())
+    }
+
+    async fn delete_note(&mut self, api: &Api) -> Result<(), Over> {
+        let Some((id, text)) = self.notes.pop_last() else {
+            return Ok(());
+        };
+        self.fresh.notes.retain(|fresh| *fresh != id);
+        let path = format!("/notes/{id}");
+        let answer = api
+            .visit_with(&self.notes_app.url, &path, Method::DELETE, "")
+            .await;
+        let answer = answer.map_err(|_| Over)?;
+        if answer.status == 204 {
+            self.gone_notes.insert(id, text);
+            return Ok(());
+        }
+        assert!(answer.status.is_server_error(), "{answer:?}");
+        Err(Over)
+    }
+
+    /// Stops, starts, or rolls back.
+    async fn turn(&mut self, api: &Api, chance: &mut Chance) -> Result<(), Over> {
+        let turned = &mut self.turned;
+        let path = format!("/deployments/{}", turned.deployment);
+        let post = |action: &str| api.request(Method::POST, &format!("{path}/{action}"));
+        let (is_stopped, serves, request) = match chance.below(4) {
+            0 => (true, turned.serves, post("stop")),
+            1 => (false, turned.serves, post("start")),
+            revision => {
+                let number = revision - 1;
+                let body = json!({ "revision": number });
+                (false, Some(number), post("rollback").json(&body))
+            }
+        };
+        let before = turned.serves;
+        turned.is_stopped = None;
+        turned.serves = before.filter(|before| Some(*before) == serves);
+        if ask(api, request, 202).await?.is_some() {
+            (turned.is_stopped, turned.serves) = (Some(is_stopped), serves);
+        }
+        Ok(())
     }
 
     /// Adds a visit to the count.
@@ -312,6 +391,31 @@ impl Workload {
             self.site.acknowledged = number;
         }
         Ok(())
+    }
+}
+
+impl Turned {
+    async fn begin(api: &Api, project: i64) -> Self {
+        let repository = Repository::of_files("turned", &[("index.html", b"1")]);
+        let mut last = Value::Null;
+        for number in ["1", "2"] {
+            if number != "1" {
+                repository.write("index.html", number.as_bytes());
+                let _commit = repository.commit("next");
+            }
+            let build = api.build(project, "turned", &repository.file_url()).await;
+            let release = json!({
+                "project_id": project, "service_name": "turned", "build_id": build["build_id"]
+            });
+            last = api.deploy(&release).await;
+        }
+        let text = |name: &str| last[name].as_str().expect("a text").to_owned();
+        Self {
+            deployment: text("deployment_id"),
+            url: text("access_url"),
+            is_stopped: Some(false),
+            serves: Some(2),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ async fn main() {
     };
     // Dropped, and with it the platform, also when a scenario fails: that panics.
     let platform = Platform::start();
-    world::use_platform(&platform);
+    world::use_platform(&platform).await;
     PlatformWorld::cucumber()
         .with_default_cli()
         .max_concurrent_scenarios(AT_ONCE)

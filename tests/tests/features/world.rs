@@ -10,11 +10,20 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 static URL: OnceLock<String> = OnceLock::new();
+static ADMINISTRATOR: OnceLock<Api> = OnceLock::new();
 static USERS: AtomicU32 = AtomicU32::new(1);
 
-/// Tells scenarios which platform they are about.
-pub(crate) fn use_platform(platform: &Platform) {
+/// Tells scenarios which platform they are about, and gives it an administrator.
+pub(crate) async fn use_platform(platform: &Platform) {
     URL.get_or_init(|| platform.url().to_owned());
+    let code = Some(platform.setup_code());
+    let administrator = platform.api().register("administrator", code).await;
+    ADMINISTRATOR.get_or_init(|| administrator);
+}
+
+/// The platform's administrator.
+pub(crate) fn administrator() -> &'static Api {
+    ADMINISTRATOR.get().expect("the platform has one")
 }
 
 /// A scenario's state.

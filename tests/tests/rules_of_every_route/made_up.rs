@@ -130,6 +130,33 @@ async fn what_a_viewer_changes_and_secrets_take_from_users_is_found() {
 }
 
 #[tokio::test]
+async fn what_a_list_shows_of_a_strangers_project_is_found() {
+    let parameter = json!({ "in": "query", "name": "project_id", "schema": {} });
+    let tells = json!({ "404": { "description": "* `not-found`: nothing." } });
+    let strict = json!({
+        "operationId": "list_items", "parameters": [parameter], "responses": tells,
+    });
+    let own = json!({ "operationId": "list_items", "parameters": [parameter] });
+    let shows = |ask: &Ask| {
+        let is_none = ask.path.ends_with("project_id=987654321");
+        let data = if is_none { json!([]) } else { json!(["hers"]) };
+        got(200, &[], &json!({ "data": data }))
+    };
+    let mut fixture = Fixture::of_item(200, Whose::Nobodys);
+    fixture.path.clear();
+    for (described, wanted) in [
+        (&strict, "of a stranger's project: 200 instead of 404"),
+        (&strict, "of a project that is not there: 200 instead"),
+        (&own, "of a stranger's project shows Some(1) entries"),
+        (&own, "of a stranger's project differs from that of none"),
+    ] {
+        let scene = Scene::made_up(&document("get", "/items", described), shows);
+        rules::somebody_elses_project(&scene, &scene.operations()[0], &fixture).await;
+        finds(&scene, &[wanted]);
+    }
+}
+
+#[tokio::test]
 async fn whatever_is_sent_is_held_against_every_route() {
     let schema = json!({
         "type": "object", "required": ["name"], "additionalProperties": false,
@@ -174,6 +201,10 @@ async fn whatever_is_sent_is_held_against_every_route() {
             "by HEAD: has a body",
         ],
     );
+    // Whatever a query has.
+    let scene = Scene::made_up(&item("get", &described), |_| got(422, &[], &json!({})));
+    rules::queries(&scene, operation, &fixture).await;
+    finds(&scene, &["with a parameter that nobody knows: 422"]);
     // 422 for another reason than was given.
     let scene = Scene::made_up(&item("get", &described), |_| got(422, &[], &json!({})));
     rules::bodies(&scene, operation, &fixture).await;

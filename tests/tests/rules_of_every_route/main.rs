@@ -30,6 +30,7 @@ async fn every_route_keeps_the_rules_of_the_api() {
         }
         rules::credentials(&scene, operation, &fixture).await;
         rules::somebody_elses(&scene, operation, &fixture).await;
+        rules::somebody_elses_project(&scene, operation, &fixture).await;
         rules::bodies(&scene, operation, &fixture).await;
         rules::versions(&scene, operation, &fixture).await;
         rules::queries(&scene, operation, &fixture).await;

@@ -4,8 +4,9 @@
 //! others publish about their own resources. Where that cannot be, the checks say that they were not made. What needs
 //! neither is in the tests of `rules`.
 
-mod go;
 mod rbac;
+#[cfg(test)]
+mod reach;
 mod render;
 #[cfg(test)]
 mod rules;
@@ -18,8 +19,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use self::go::Program;
 use self::render::{Purpose, SETS};
+use crate::go::{self, Go, Program};
 use crate::layout::Layout;
 use crate::report::{note, timed};
 use crate::{machine, process};
@@ -37,7 +38,7 @@ const KUBECONFORM: Program = Program {
 };
 
 /// Values that have to be refused, each on top of the first set.
-const REFUSED: [&str; 9] = [
+const REFUSED: [&str; 11] = [
     "publicUrl=ftp://nokube.example.org",
     "publicUrl=https://nokube.example.org/below",
     "baseDomain=apps example",
@@ -47,6 +48,8 @@ const REFUSED: [&str; 9] = [
     "sidecar.replicas=2",
     "runner.enabled=true",
     "database.kind=external",
+    "edge.namespace=",
+    "networkPolicy.dns.ports={}",
 ];
 
 /// Kinds that deployments are made of.
@@ -90,35 +93,27 @@ pub(crate) fn check(layout: &Layout) -> anyhow::Result<()> {
     if rbac::is_there(layout) {
         rbac::check(layout)?;
     }
-    let helm = match HELM.prepare(layout) {
-        Ok(helm) => helm,
-        Err(error) => {
-            note(&format!(
-                "not checked: the chart, since Helm cannot be had: {error:#}"
-            ));
-            return Ok(());
-        }
+    let without = "not checked: the chart, since Helm cannot be had";
+    let Some(helm) = go::unless_unavailable(HELM.prepare(layout), without)? else {
+        return Ok(());
     };
     let mut rendered = timed("the chart", || {
         lint(&helm, layout)?;
         refusals(&helm, layout)?;
         compared(&helm, layout)
     })?;
-    let prepared = KUBECONFORM
-        .prepare(layout)
-        .and_then(|program| Ok((program, schemas::Published::fetch()?)));
     rendered.extend(of_deployments(layout)?);
-    match prepared {
-        Ok((kubeconform, published)) => timed(
-            "what the chart and deployments are made of, against schemas",
-            || conform(&kubeconform, &published, layout, &rendered),
-        ),
-        Err(error) => {
-            note(&format!(
-                "not checked: what the chart makes against schemas, since they cannot be had: {error:#}"
-            ));
-            Ok(())
-        }
+    let prepared = KUBECONFORM.prepare(layout).and_then(|program| {
+        let published = schemas::Published::fetch(&Go::find(layout)?)?;
+        Ok((program, published))
+    });
+    let without = "not checked: what the chart makes against schemas, since they cannot be had";
+    let what = "what the chart and deployments are made of, against schemas";
+    match go::unless_unavailable(prepared, without)? {
+        Some((kubeconform, published)) => timed(what, || {
+            conform(&kubeconform, &published, layout, &rendered)
+        }),
+        None => Ok(()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The sidecar's roles: the chart has the rules that `nokube-sidecar rbac` prints of what it calls, and no others.
+//! The sidecar's roles and what bounds them: the chart has the rules that `nokube-sidecar rbac` prints of what it
+//! calls, and no others.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,6 +19,32 @@ const ROLES: [(&str, &str, &str); 3] = [
     ("cluster", "ClusterRole", "nokube-sidecar"),
     ("system", "Role", "nokube-sidecar"),
     ("tenant", "ClusterRole", "nokube-tenant"),
+];
+
+/// The admission policies, by what they are about.
+const POLICIES: [&str; 2] = ["namespaces", "rolebindings"];
+/// Names to print them with, and what the chart has in their place.
+const NAMES: [(&str, &str, &str); 4] = [
+    (
+        "--platform",
+        "platform-of-the-chart",
+        "{{ include \"nokube.name\" . }}",
+    ),
+    (
+        "--namespace",
+        "namespace-of-the-chart",
+        "{{ .Release.Namespace }}",
+    ),
+    (
+        "--account",
+        "account-of-the-chart",
+        "{{ include \"nokube.name\" . }}-sidecar",
+    ),
+    (
+        "--tenant-role",
+        "role-of-the-chart",
+        "{{ include \"nokube.name\" . }}-tenant",
+    ),
 ];
 
 /// Writes the template. Without the program's source in the checkout there is nothing to write.
@@ -55,7 +82,47 @@ fn made(layout: &Layout) -> anyhow::Result<String> {
     command.args(["--tenant-role", "nokube-tenant", "--format", "json"]);
     let list = serde_json::from_str(&process::read(&mut command)?)
         .context("what `nokube-sidecar rbac` prints")?;
-    template(&list)
+    let mut command = process::command(layout.program("nokube-sidecar"));
+    command.args(["rbac", "--format", "yaml"]);
+    for (option, name, _) in NAMES {
+        command.args([option, name]);
+    }
+    let policies = policies(&process::read(&mut command)?)?;
+    Ok(format!("{}{policies}", template(&list)?))
+}
+
+/// What the admission policies in these documents say, as templates.
+fn policies(documents: &str) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for of in POLICIES {
+        let document = documents
+            .split("---\n")
+            .find(|document| {
+                document.contains("\nkind: ValidatingAdmissionPolicy\n")
+                    && document.contains(&format!("-{of}\n"))
+            })
+            .with_context(|| format!("there is no policy about {of}"))?;
+        // The last of its fields.
+        let (_, spec) = document
+            .split_once("\nspec:\n")
+            .with_context(|| format!("the policy about {of} says nothing"))?;
+        text.push_str(&format!("\n{{{{- define \"nokube.{of}Policy\" -}}}}\n"));
+        for line in spec.lines() {
+            let line = line.strip_prefix("  ").unwrap_or(line);
+            text.push_str(&chart_names(line));
+            text.push('\n');
+        }
+        text.push_str("{{- end -}}\n");
+    }
+    Ok(text)
+}
+
+fn chart_names(line: &str) -> String {
+    NAMES
+        .iter()
+        .fold(line.to_owned(), |line, (_, name, template)| {
+            line.replace(name, template)
+        })
 }
 
 fn template(list: &Value) -> anyhow::Result<String> {
@@ -139,5 +206,22 @@ mod tests {
             verbs: [get, list]\n{{- end -}}\n";
         assert!(text.ends_with(tenant), "{text}");
         assert!(!text.contains("bind"), "{text}");
+    }
+
+    #[test]
+    fn a_policy_is_the_programs_with_the_charts_names() {
+        let document = |of: &str| {
+            format!(
+                "---\napiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata:\n  \
+                 name: a-{of}\nspec:\n  failurePolicy: Fail\n  validations:\n  - expression: \
+                 object.name == 'account-of-the-chart'\n"
+            )
+        };
+        let error = policies(&document("namespaces")).unwrap_err();
+        assert!(error.to_string().contains("rolebindings"), "{error}");
+        let text = policies(&(document("namespaces") + &document("rolebindings"))).unwrap();
+        let expected = "\n{{- define \"nokube.rolebindingsPolicy\" -}}\nfailurePolicy: Fail\nvalidations:\n\
+            - expression: object.name == '{{ include \"nokube.name\" . }}-sidecar'\n{{- end -}}\n";
+        assert!(text.ends_with(expected), "{text}");
     }
 }

@@ -75,17 +75,17 @@ fn in_order(set: &str, text: &str) -> String {
     ordered
 }
 
-/// Namespaces come before what is in them, and an executor before its SpinApps, which are refused without it. Helm
-/// knows nothing of the latter's kinds.
+/// Namespaces come before what is in them, and an executor as long as can be before its SpinApps: they are refused without
+/// it, by somebody who hears of it a moment later.
 fn rank(document: &str) -> u8 {
     let kind = document
         .lines()
         .find_map(|line| line.strip_prefix("kind: "));
     match kind {
         Some("Namespace") => 0,
-        Some("SpinAppExecutor") => 2,
+        Some("SpinAppExecutor") => 1,
         Some("SpinApp") => 3,
-        _ => 1,
+        _ => 2,
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
             .collect();
         assert_eq!(
             kinds,
-            ["Namespace", "Service", "SpinAppExecutor", "SpinApp"]
+            ["Namespace", "SpinAppExecutor", "Service", "SpinApp"]
         );
         assert!(ordered.contains("spec:\n  kind: x\n"), "{ordered}");
         assert_eq!(ordered.matches("\n---\n").count(), 4);

@@ -26,12 +26,12 @@ fn layout() -> Layout {
     Layout::find().unwrap()
 }
 
-fn read(set: &str) -> Vec<Value> {
+pub(super) fn read(set: &str) -> Vec<Value> {
     let file = render::file(&layout(), set);
     documents(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-fn of_kind<'a>(documents: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub(super) fn of_kind<'a>(documents: &'a [Value], kind: &str) -> Vec<&'a Value> {
     let found: Vec<_> = documents.iter().filter(|one| one["kind"] == kind).collect();
     assert!(!found.is_empty(), "no {kind}");
     found
@@ -173,20 +173,27 @@ fn variables_have_the_manifests_defaults_unless_a_cluster_wants_others() {
     );
 }
 
-/// The rules of an HTTPRoute, by path: the longest that fits wins.
+/// The rules of an HTTPRoute or an Ingress, by path: the longest that fits wins.
 fn routes(documents: &[Value]) -> BTreeMap<String, String> {
     let mut routes = BTreeMap::new();
-    let all = of_kind(documents, "HTTPRoute");
-    let route = all
+    let mut add = |path: &Value, service: &Value| {
+        let (path, service) = (path.as_str().unwrap(), service.as_str().unwrap());
+        let before = routes.insert(path.to_owned(), service.to_owned());
+        assert_eq!(before, None, "{path}");
+    };
+    let edge = documents
         .iter()
-        .find(|one| one["metadata"]["name"] == "nokube")
+        .find(|one| {
+            (one["kind"] == "HTTPRoute" || one["kind"] == "Ingress")
+                && one["metadata"]["name"] == "nokube"
+        })
         .unwrap();
-    for rule in route["spec"]["rules"].as_array().unwrap() {
-        let service = rule["backendRefs"][0]["name"].as_str().unwrap();
-        for one in rule["matches"].as_array().unwrap() {
-            let path = one["path"]["value"].as_str().unwrap();
-            let before = routes.insert(path.to_owned(), service.to_owned());
-            assert_eq!(before, None, "{path}");
+    for rule in edge["spec"]["rules"].as_array().unwrap() {
+        for one in rule["matches"].as_array().into_iter().flatten() {
+            add(&one["path"]["value"], &rule["backendRefs"][0]["name"]);
+        }
+        for one in rule["http"]["paths"].as_array().into_iter().flatten() {
+            add(&one["path"], &one["backend"]["service"]["name"]);
         }
     }
     routes
@@ -205,7 +212,7 @@ fn leads(routes: &BTreeMap<String, String>, path: &str) -> Option<String> {
 #[test]
 fn visitors_reach_every_route_at_its_component_and_nothing_internal() {
     let manifest = manifest();
-    for set in ["whole", "split"] {
+    for set in SETS {
         let documents = read(set);
         let routes = routes(&documents);
         for trigger in manifest["trigger"]["http"].as_array().unwrap() {

@@ -10,22 +10,10 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
-use super::go::Go;
+use crate::definitions;
+use crate::go::Go;
 
 const KUBERNETES: &str = "k8s.io/kubernetes@v1.36.3";
-
-/// Modules with definitions of custom resources, and where in them.
-const DEFINITIONS: [(&str, &str); 3] = [
-    (
-        "github.com/spinkube/spin-operator@v0.6.1",
-        "config/crd/bases",
-    ),
-    ("sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard"),
-    (
-        "github.com/prometheus-operator/prometheus-operator@v0.85.0",
-        "example/prometheus-operator-crd",
-    ),
-];
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
@@ -39,8 +27,7 @@ pub(super) struct Published {
 
 impl Published {
     /// Fetches it, or takes what was fetched before.
-    pub(super) fn fetch() -> anyhow::Result<Self> {
-        let go = Go::find()?;
+    pub(super) fn fetch(go: &Go) -> anyhow::Result<Self> {
         let file = go.module(KUBERNETES)?.join("api/openapi-spec/swagger.json");
         let mut document: Value = serde_json::from_slice(&read(&file)?)
             .with_context(|| format!("reading {}", file.display()))?;
@@ -48,23 +35,8 @@ impl Published {
             bail!("{} has no definitions", file.display());
         };
         let mut custom = vec![];
-        for (module, below) in DEFINITIONS {
-            let folder = go.module(module)?.join(below);
-            let entries = fs::read_dir(&folder)
-                .with_context(|| format!("{} cannot be read", folder.display()))?;
-            for entry in entries {
-                let path = entry?.path();
-                if path
-                    .extension()
-                    .is_some_and(|extension| extension == "yaml")
-                {
-                    let text = String::from_utf8(read(&path)?)?;
-                    custom.extend(
-                        super::documents(&text)
-                            .with_context(|| format!("reading {}", path.display()))?,
-                    );
-                }
-            }
+        for text in definitions::fetch(go)? {
+            custom.extend(super::documents(&text)?);
         }
         Ok(Self { kubernetes, custom })
     }

@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "crates/cli",
         &[
+            // For `nokube admin`.
+            "auth",
             "nokube-api",
             "nokube-artifact",
             "nokube-domain",
@@ -144,6 +146,14 @@ fn is_ours(package: &str) -> bool {
     package == "xtask" || package.starts_with("crates/") || package.starts_with("components/")
 }
 
+/// Crates have the project's name before theirs; components are called what they do.
+fn is_name_of_ours(name: &str) -> bool {
+    name.starts_with("nokube-")
+        || ARROWS
+            .iter()
+            .any(|(package, _)| package.strip_prefix("components/") == Some(name))
+}
+
 fn check_package(file: &TextFile, package: &str) -> Vec<Fault> {
     let manifest: toml::Table = match file.text.parse() {
         Ok(manifest) => manifest,
@@ -153,7 +163,7 @@ fn check_package(file: &TextFile, package: &str) -> Vec<Fault> {
     let foreign = lookup(FOREIGN, package);
     dependencies(&manifest)
         .filter_map(|name| {
-            let reason = if name.starts_with("nokube-") && !allowed.contains(&name) {
+            let reason = if is_name_of_ours(name) && !allowed.contains(&name) {
                 "this arrow does not exist (xtask/src/tidy/arrows.rs)"
             } else if foreign.contains(&name) {
                 "this package must do without it (xtask/src/tidy/arrows.rs)"
@@ -222,6 +232,17 @@ mod tests {
             )
             .is_empty()
         );
+    }
+
+    #[test]
+    fn a_component_is_used_by_the_program_that_mends_accounts_alone() {
+        let text = "[dependencies]\nauth.workspace = true\n";
+        assert!(messages("crates/cli/Cargo.toml", text).is_empty());
+        for path in ["crates/domain/Cargo.toml", "components/builds/Cargo.toml"] {
+            assert_eq!(messages(path, text).len(), 1, "{path}");
+        }
+        let text = "[dependencies]\nbuilds.workspace = true\n";
+        assert_eq!(messages("crates/cli/Cargo.toml", text).len(), 1);
     }
 
     #[test]

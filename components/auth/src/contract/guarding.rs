@@ -38,7 +38,7 @@ fn invitations() -> Contract {
                 .description("An account that was made with it stays.")
                 .path("id", Kind::Uuid)
                 .no_content()
-                .without_if_match("whatever became of it, it shall not be used any more"),
+                .if_match(),
         )
 }
 
@@ -82,7 +82,7 @@ fn second_factor() -> Contract {
                 .no_content()
                 .needs_role()
                 .limited()
-                .without_if_match("it takes the password and a code")
+                .if_match()
                 .problem("wrong-credentials")
                 .problem("wrong-second-factor")
                 .problem("second-factor-not-begun")

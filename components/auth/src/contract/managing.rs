@@ -49,6 +49,7 @@ fn account() -> Contract {
                      needs the scopes `projects:read` and `events:read` as well.",
                 )
                 .needs_role()
+                .limited()
                 .answer::<AccountExport>(200),
         )
 }

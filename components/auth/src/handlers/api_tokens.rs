@@ -7,13 +7,14 @@ use nokube_guest::{Audit, Caller, Ctx, Error, Fields, Response};
 use serde_json::{Value, json};
 
 use super::live::{live_user, require_live};
+use super::register::acting;
 use super::user_shown;
 use crate::api_token::ApiTokenValue;
 use crate::error::AuthError;
 use crate::limits::{self, Limit};
 use crate::store::api_tokens::{
-    self, ApiTokenRow, api_token_delete, api_token_insert, api_token_of_user, api_token_use,
-    api_tokens_count, api_tokens_drop_old, api_tokens_of_user,
+    self, ApiTokenRow, api_token_delete, api_token_insert, api_token_last_used, api_token_of_user,
+    api_token_use, api_tokens_count, api_tokens_drop_old, api_tokens_of_user,
 };
 use crate::store::users::{UserRow, user_by_id};
 use crate::tokens::{self, ACCESS_SECONDS, API_TOKEN_SESSION, api_token_of};
@@ -219,12 +220,19 @@ pub(crate) async fn exchange_api_token(mut cx: Ctx) -> Result<Response, AuthErro
     let refused = || AuthError::TokenRefused(standings.clone());
     let (used, user) = db
         .transaction(async |tx| {
+            let before = api_token_last_used(tx, &value.hash()).await?;
             let used = api_token_use(tx, &value.hash(), cx.now()).await?;
             let used = used.ok_or_else(refused)?;
             // Nothing for an account that is disabled.
             let user = user_by_id(tx, used.user_id).await?;
             let user = user.ok_or_else(refused)?;
             require_second_factor(&cx, tx, &user).await?;
+            // A program does this every quarter of an hour: one entry for each day it is used is enough.
+            if before.is_none_or(|before| before <= cx.now().plus_millis(-DAY_MS)) {
+                let role = UserRole::parse(&user.role).unwrap_or(UserRole::User);
+                let actor = acting(&user, role);
+                write_audit(&cx, tx, &actor, "token.exchange", &used.id, json!({})).await?;
+            }
             Ok::<_, AuthError>((used, user))
         })
         .await?;

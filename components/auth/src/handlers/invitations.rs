@@ -116,9 +116,10 @@ pub(crate) async fn delete_invitation(cx: Ctx, caller: Caller) -> Result<Respons
     let db = store::open(&cx).await?;
     require_admin(&db, &caller).await?;
     db.transaction(async |tx| {
-        if !rows::invitation_delete(tx, &id).await? {
-            return Err(Error::NotFound("invitation").into());
-        }
+        let row = rows::invitation_by_id(tx, &id).await?;
+        let row = row.ok_or(Error::NotFound("invitation"))?;
+        cx.check_if_match(&shown(row, cx.now()))?;
+        rows::invitation_delete(tx, &id).await?;
         write_audit(&cx, tx, Some(&caller), "invitation.delete", &id).await
     })
     .await?;

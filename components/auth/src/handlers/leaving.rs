@@ -15,6 +15,7 @@ use super::totp::totp_state;
 use super::user_shown;
 use super::users::account_shown;
 use crate::error::AuthError;
+use crate::limits::{self, Limit};
 use crate::password::Password;
 use crate::store;
 use crate::store::accounts::{account_by_id, account_delete, other_administrator};
@@ -37,6 +38,10 @@ pub(crate) async fn export_me(cx: Ctx, caller: Caller) -> Result<Response, AuthE
     require_all_of_it(&caller)?;
     let db = store::open(&cx).await?;
     require_live(&db, &caller).await?;
+    let limit = Limit::export_of_account(caller.id);
+    let standing = db
+        .transaction(async |tx| limits::take_within(&cx, tx, &limit).await)
+        .await?;
     let account = account_by_id(&db, caller.id).await?;
     let account = account.ok_or(Error::Unauthenticated { given: true })?;
     let sessions = sessions_of_user(&db, caller.id, cx.now(), EXPORTED_SESSIONS, 0).await?;
@@ -72,10 +77,11 @@ pub(crate) async fn export_me(cx: Ctx, caller: Caller) -> Result<Response, AuthE
         activity: platform.activity,
         activity_cursor: platform.activity_cursor,
     };
-    Ok(Response::ok(&export).header(
+    let answer = Response::ok(&export).header(
         "content-disposition",
         r#"attachment; filename="nokube-account.json""#,
-    ))
+    );
+    Ok(standing.on_response(answer))
 }
 
 /// It has what other components show, so it is for whoever may read it there.

@@ -1,6 +1,6 @@
 //! What whoever has the machine may do: `nokube admin`. None of it is served to anyone; see `MACHINE`.
 
-use nokube_api::auth::Account;
+use nokube_api::auth::{Account, PasswordReset};
 use nokube_domain::{UserId, UserRole};
 use nokube_guest::db::Tx;
 use nokube_guest::{Ctx, Error, Fields, Response};
@@ -11,22 +11,25 @@ use super::users::{AccountChange, account_shown, apply, shown, write_audit};
 use crate::error::AuthError;
 use crate::password::Password;
 use crate::store::accounts::{account_by_name, password_set};
+use crate::store::api_tokens::{api_tokens_delete_all, api_tokens_live_count};
 use crate::store::sessions::sessions_revoke_all;
 use crate::store::totp::totp_delete;
 use crate::throttle::forget_account;
 use crate::{hashing, store};
 
-/// `POST /machine/reset-password`: a new password; all sessions end.
+/// `POST /machine/reset-password`: a new password; all sessions end. API tokens stay unless `revoke_tokens` says otherwise,
+/// as at `POST /auth/password`; how many there are is told, since a thief's own would be among them.
 pub(crate) async fn reset_password(mut cx: Ctx) -> Result<Response, AuthError> {
     let mut fields = cx.fields().await?;
     let account = account_field(&mut fields);
     let password = fields.text("password", Password::parse_new);
     let remove = fields.optional("remove_second_factor", Ok::<bool, String>);
+    let revoke = fields.optional("revoke_tokens", Ok::<bool, String>);
     let (account, password) = fields.finish(|| Some((account?, password?)))?;
-    let remove = remove.unwrap_or(false);
+    let (remove, revoke) = (remove.unwrap_or(false), revoke.unwrap_or(false));
     let db = store::open(&cx).await?;
     let hash = hashing::hash(&cx, &db, &password).await?;
-    change(&cx, &account, async |tx, before| {
+    let reset = change(&cx, &account, async |tx, before| {
         let (user, id) = (&before.user, UserId(before.user.id));
         if password.is_name_of_its_user(&user.username, user.email.as_deref()) {
             let reason = nokube_domain::Invalid::new("must not be the name or the address");
@@ -37,12 +40,24 @@ pub(crate) async fn reset_password(mut cx: Ctx) -> Result<Response, AuthError> {
         if remove {
             totp_delete(tx, id).await?;
         }
+        let tokens_revoked = match revoke {
+            true => api_tokens_delete_all(tx, id).await?,
+            false => 0,
+        };
         forget_account(tx, id).await?;
-        let detail = json!({ "second_factor_removed": remove, "sessions_ended": ended });
+        let detail = json!({
+            "second_factor_removed": remove, "sessions_ended": ended,
+            "tokens_revoked": tokens_revoked,
+        });
         write_audit(&cx, tx, None, "user.reset_password", id, detail).await?;
-        shown(tx, id).await
+        Ok(PasswordReset {
+            account: shown(tx, id).await?,
+            tokens_left: api_tokens_live_count(tx, id, cx.now()).await?,
+            tokens_revoked,
+        })
     })
-    .await
+    .await?;
+    Ok(Response::ok(&reset))
 }
 
 /// `POST /machine/make-admin`. It shows from the next access token on.
@@ -92,25 +107,24 @@ async fn change_alone(mut cx: Ctx, wanted: AccountChange) -> Result<Response, Au
     let mut fields = cx.fields().await?;
     let account = account_field(&mut fields);
     let account = fields.finish(|| account)?;
-    change(&cx, &account, async |tx, before| {
+    let after = change(&cx, &account, async |tx, before| {
         apply(&cx, tx, None, before, &wanted).await
     })
-    .await
+    .await?;
+    Ok(Response::ok(&after))
 }
 
 /// Finds the account and changes it.
-async fn change(
+async fn change<T>(
     cx: &Ctx,
     account: &str,
-    work: impl AsyncFnOnce(&Tx, Account) -> Result<Account, AuthError>,
-) -> Result<Response, AuthError> {
+    work: impl AsyncFnOnce(&Tx, Account) -> Result<T, AuthError>,
+) -> Result<T, AuthError> {
     let db = store::open(cx).await?;
-    let after = db
-        .transaction(async |tx| {
-            let row = account_by_name(tx, account).await?;
-            let row = row.ok_or(Error::NotFound("account"))?;
-            work(tx, account_shown(row)).await
-        })
-        .await?;
-    Ok(Response::ok(&after))
+    db.transaction(async |tx| {
+        let row = account_by_name(tx, account).await?;
+        let row = row.ok_or(Error::NotFound("account"))?;
+        work(tx, account_shown(row)).await
+    })
+    .await
 }

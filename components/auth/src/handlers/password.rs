@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::live::live_user;
 use crate::error::AuthError;
-use crate::limits::Standing;
+use crate::limits::{self, Limit, Standing};
 use crate::password::Password;
 use crate::store::accounts::{password_change, password_hash};
 use crate::store::api_tokens::api_tokens_delete_all;
@@ -19,8 +19,7 @@ use crate::{hashing, store};
 pub(super) struct Proven {
     pub(super) user: UserRow,
     pub(super) hash: String,
-    /// To be forgotten when the request succeeds.
-    pub(super) throttle: Throttle,
+    /// What is left for the address.
     pub(super) standing: Standing,
 }
 
@@ -55,7 +54,6 @@ pub(crate) async fn change_password(mut cx: Ctx, caller: Caller) -> Result<Respo
         } else {
             0
         };
-        proven.throttle.forget(tx).await?;
         let audit = Audit {
             action: "user.password",
             target: format!("user:{}", caller.id),
@@ -70,6 +68,7 @@ pub(crate) async fn change_password(mut cx: Ctx, caller: Caller) -> Result<Respo
 }
 
 /// Checks the caller's own password. Few wrong ones at a time: a stolen access token is not a way to try passwords.
+/// The right one forgets them, whatever comes of the request.
 pub(super) async fn prove_password(
     cx: &Ctx,
     db: &Db,
@@ -77,8 +76,12 @@ pub(super) async fn prove_password(
     password: &Password,
 ) -> Result<Proven, AuthError> {
     let user = live_user(db, caller).await?;
-    let throttle = Throttle::second_secret(caller.id);
-    let standing = throttle.take(cx, db).await?;
+    let limit = Limit::password_from_address(cx)?;
+    let of_address = db
+        .transaction(async |tx| limits::take_within(cx, tx, &limit).await)
+        .await?;
+    let throttle = Throttle::password(caller.id);
+    let of_account = throttle.take(cx, db).await?;
     let hash = password_hash(db, caller.id)
         .await?
         .ok_or(Error::Unauthenticated { given: true })?;
@@ -87,12 +90,12 @@ pub(super) async fn prove_password(
         throttle.withdraw(cx, db).await?;
     }
     if !checked? {
-        return Err(AuthError::WrongPassword(vec![standing]));
+        return Err(AuthError::WrongPassword(vec![of_address, of_account]));
     }
+    db.transaction(async |tx| throttle.forget(tx).await).await?;
     Ok(Proven {
         user,
         hash,
-        throttle,
-        standing,
+        standing: of_address,
     })
 }

@@ -19,6 +19,7 @@ use crate::{hashing, store, tokens};
 
 /// Names made from addresses get a number while they are taken; a hundred of the same is enough.
 const NAME_ATTEMPTS: u32 = 100;
+const NAMED: &str = "must not be the name or the address";
 
 struct Registration {
     username: Option<Username>,
@@ -68,9 +69,11 @@ fn parse(mut fields: Fields) -> Result<Registration, AuthError> {
         fields.fault("username", "is required, or an email");
     }
     if let Some(password) = &password {
-        let name = username.as_ref().map_or("", Username::as_str);
+        let made = email.as_ref().map(|email| Username::from_email(email, 0));
+        let name = username.as_ref().or(made.as_ref());
+        let name = name.map_or("", Username::as_str);
         if password.is_name_of_its_user(name, email.as_ref().map(Email::as_str)) {
-            fields.fault("password", "must not be the name or the address");
+            fields.fault("password", NAMED);
         }
     }
     let registration = fields.finish(|| {
@@ -170,6 +173,15 @@ async fn insert_user(
         (None, Some(email)) => free_username(tx, email).await?,
         (None, None) => return Err(Error::Contradiction("neither name nor address").into()),
     };
+    // The invitation's address, or a number in a name that was made, is not known before.
+    let address = request.email.as_ref().map(Email::as_str);
+    if request
+        .password
+        .is_name_of_its_user(username.as_str(), address)
+    {
+        let reason = nokube_domain::Invalid::new(NAMED);
+        return Err(Error::invalid("/password", &reason).into());
+    }
     let new = NewUser {
         username: &username,
         email: request.email.as_ref(),

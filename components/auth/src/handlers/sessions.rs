@@ -50,10 +50,10 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
     // The password was right: failures before it are forgotten, whatever comes of the second factor.
     db.transaction(async |tx| attempt.succeed(&cx, tx).await)
         .await?;
-    second_factor::check(&cx, &db, id, login.second.as_ref()).await?;
+    let second = second_factor::count(&cx, &db, id, login.second.as_ref()).await?;
     let renewed = hashing::renew(&cx, &db, &login.password, &found.password_hash).await?;
     let refresh = RefreshToken::generate(&cx);
-    let (user, session_id) = db
+    let begun = db
         .transaction(async |tx| {
             let user = user_by_id(tx, id).await?;
             let user = user.ok_or(AuthError::WrongCredentials(Vec::new()))?;
@@ -61,14 +61,19 @@ pub(crate) async fn login(mut cx: Ctx) -> Result<Response, AuthError> {
             if password_hash(tx, id).await? != Some(found.password_hash.clone()) {
                 return Err(AuthError::TooManyHashes);
             }
+            let second = second_factor::spend(&cx, tx, id, second.as_ref()).await?;
             let session_id = begin_session(&cx, tx, id, &refresh).await?;
             if let Some(hash) = &renewed {
                 password_rehash(tx, id, &found.password_hash, hash).await?;
             }
-            write_login(&cx, tx, &user, &session_id).await?;
+            write_login(&cx, tx, &user, &session_id, second).await?;
             Ok::<_, AuthError>((user, session_id))
         })
-        .await?;
+        .await;
+    if matches!(begun, Err(AuthError::WrongSecondFactor(_))) {
+        second_factor::write_refusal(&cx, &db, id, None).await?;
+    }
+    let (user, session_id) = begun?;
     let tokens = tokens::issue(&cx, &db, &user, &session_id, refresh).await?;
     let user = user_shown(user);
     // The account's attempts are forgotten; the address's stay.
@@ -143,13 +148,19 @@ pub(crate) async fn begin_session(
     Ok(id)
 }
 
-async fn write_login(cx: &Ctx, tx: &Tx, user: &UserRow, session_id: &str) -> Result<(), AuthError> {
+async fn write_login(
+    cx: &Ctx,
+    tx: &Tx,
+    user: &UserRow,
+    session_id: &str,
+    second_factor: Option<&'static str>,
+) -> Result<(), AuthError> {
     let role = UserRole::parse(&user.role).unwrap_or(UserRole::User);
     let audit = Audit {
         action: "session.create",
         target: format!("session:{session_id}"),
         project_id: None,
-        detail: json!({}),
+        detail: json!({ "second_factor": second_factor }),
         actor: Some(&acting(user, role)),
     };
     Ok(audit.write(cx, tx).await?)

@@ -11,7 +11,7 @@ use super::password::{Proven, prove_password};
 use crate::error::AuthError;
 use crate::password::Password;
 use crate::second_factor::{self, Given};
-use crate::store::totp as rows;
+use crate::store::totp::{self as rows, TotpRow};
 use crate::throttle::Throttle;
 use crate::tokens::api_token_of;
 use crate::{store, totp};
@@ -38,16 +38,13 @@ pub(crate) async fn begin_totp(mut cx: Ctx, caller: Caller) -> Result<Response, 
     let password = fields.text("password", Password::parse_given);
     let password = fields.finish(|| password)?;
     let db = open(&cx, &caller).await?;
-    let Proven {
-        throttle, standing, ..
-    } = prove_password(&cx, &db, &caller, &password).await?;
+    let Proven { standing, .. } = prove_password(&cx, &db, &caller, &password).await?;
     let secret = cx.random::<{ totp::SECRET_BYTES }>();
     let sealed = second_factor::seal(&cx, caller.id, &secret)?;
     db.transaction(async |tx| {
         if !rows::totp_begin(tx, caller.id, &sealed, cx.now()).await? {
             return Err(AuthError::SecondFactorIsOn);
         }
-        throttle.forget(tx).await?;
         write_audit(&cx, tx, &caller, "totp.begin").await
     })
     .await?;
@@ -65,20 +62,18 @@ pub(crate) async fn confirm_totp(mut cx: Ctx, caller: Caller) -> Result<Response
     let code = fields.text("code", |text| Ok::<_, String>(text.to_owned()));
     let code = fields.finish(|| code)?;
     let db = open(&cx, &caller).await?;
-    let throttle = Throttle::second_secret(caller.id);
+    // Before anything is counted: what is counted here keeps from signing in once it is on.
+    require_begun(rows::totp_find(&db, caller.id).await?)?;
+    let throttle = Throttle::code(caller.id);
     let standing = throttle.take(&cx, &db).await?;
     let codes: Vec<String> = (0..totp::RECOVERY_CODES)
         .map(|_| totp::recovery_code(cx.random()))
         .collect();
     let confirmed = db
         .transaction(async |tx| {
-            let row = rows::totp_find(tx, caller.id).await?;
-            let row = row.ok_or(AuthError::SecondFactorNotBegun)?;
-            if row.confirmed_at_ms.is_some() {
-                return Err(AuthError::SecondFactorIsOn);
-            }
+            let row = require_begun(rows::totp_find(tx, caller.id).await?)?;
             if !second_factor::uses(&cx, tx, caller.id, &row, &Given::Totp(code)).await? {
-                return Ok(false);
+                return Ok::<_, AuthError>(false);
             }
             rows::totp_confirm(tx, caller.id, cx.now()).await?;
             for code in &codes {
@@ -99,6 +94,15 @@ pub(crate) async fn confirm_totp(mut cx: Ctx, caller: Caller) -> Result<Response
     Ok(standing.on_response(answer))
 }
 
+/// One that is begun and not on.
+fn require_begun(row: Option<TotpRow>) -> Result<TotpRow, AuthError> {
+    match row {
+        None => Err(AuthError::SecondFactorNotBegun),
+        Some(row) if row.confirmed_at_ms.is_some() => Err(AuthError::SecondFactorIsOn),
+        Some(row) => Ok(row),
+    }
+}
+
 /// `DELETE /auth/totp`: takes the password and a code, so that a stolen session is not enough.
 pub(crate) async fn delete_totp(mut cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let mut fields = cx.fields().await?;
@@ -111,14 +115,14 @@ pub(crate) async fn delete_totp(mut cx: Ctx, caller: Caller) -> Result<Response,
     let given = Given::of(code, recovery);
     let (password, given) = fields.finish(|| Some((password?, given?)))?;
     let db = open(&cx, &caller).await?;
-    let Proven {
-        throttle, standing, ..
-    } = prove_password(&cx, &db, &caller, &password).await?;
+    let Proven { standing, .. } = prove_password(&cx, &db, &caller, &password).await?;
+    require_on(rows::totp_find(&db, caller.id).await?)?;
+    let throttle = Throttle::code(caller.id);
+    let of_codes = throttle.take(&cx, &db).await?;
     let removed = db
         .transaction(async |tx| {
-            let row = rows::totp_find(tx, caller.id).await?;
-            let row = row.filter(|row| row.confirmed_at_ms.is_some());
-            let row = row.ok_or(AuthError::SecondFactorNotBegun)?;
+            let row = require_on(rows::totp_find(tx, caller.id).await?)?;
+            cx.check_if_match(&totp_state(tx, caller.id).await?)?;
             if !second_factor::uses(&cx, tx, caller.id, &row, &given).await? {
                 return Ok::<_, AuthError>(false);
             }
@@ -127,11 +131,23 @@ pub(crate) async fn delete_totp(mut cx: Ctx, caller: Caller) -> Result<Response,
             write_audit(&cx, tx, &caller, "totp.disable").await?;
             Ok(true)
         })
-        .await?;
-    match removed {
-        true => Ok(standing.on_response(Response::no_content())),
-        false => Err(AuthError::WrongSecondFactor(standing)),
+        .await;
+    if matches!(removed, Err(AuthError::Guest(Error::StaleVersion))) {
+        throttle.withdraw(&cx, &db).await?;
     }
+    match removed? {
+        true => Ok(standing.on_response(Response::no_content())),
+        false => {
+            second_factor::write_refusal(&cx, &db, caller.id, Some(&caller)).await?;
+            Err(AuthError::WrongSecondFactor(of_codes))
+        }
+    }
+}
+
+/// One that is on.
+fn require_on(row: Option<TotpRow>) -> Result<TotpRow, AuthError> {
+    let row = row.filter(|row| row.confirmed_at_ms.is_some());
+    row.ok_or(AuthError::SecondFactorNotBegun)
 }
 
 /// The database, for a session of a person: a token made for a program has no business here.

@@ -140,7 +140,7 @@ pub(crate) async fn other_administrator(db: &Db, id: UserId) -> Result<bool, DbE
 
 /// Deletes an account with its sessions, its tokens, its second factor and its known addresses.
 pub(crate) async fn account_delete(tx: &Tx, id: UserId) -> Result<u64, DbError> {
-    tx.execute("DELETE FROM users WHERE id = ?1", params![id])
+    tx.execute_counted("DELETE FROM users WHERE id = ?1", params![id])
         .await
 }
 
@@ -179,7 +179,7 @@ pub(crate) async fn password_change(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = tx
-        .execute(
+        .execute_counted(
             "UPDATE users SET password_hash = ?3, updated_at_ms = ?4 \
              WHERE id = ?1 AND password_hash = ?2",
             params![id, before, after, now],

@@ -87,6 +87,21 @@ pub(crate) async fn api_tokens_count(db: &Db, user: UserId) -> Result<u64, DbErr
     Ok(count)
 }
 
+/// How many of a user's are still good.
+pub(crate) async fn api_tokens_live_count(
+    db: &Db,
+    user: UserId,
+    now: Timestamp,
+) -> Result<u64, DbError> {
+    let (count,) = db
+        .query_one(
+            "SELECT count(*) FROM api_tokens WHERE user_id = ?1 AND expires_at_ms > ?2",
+            params![user, now],
+        )
+        .await?;
+    Ok(count)
+}
+
 /// A user's tokens, newest first.
 pub(crate) async fn api_tokens_of_user(
     db: &Db,
@@ -118,7 +133,7 @@ pub(crate) async fn api_token_of_user(
 
 /// Drops one of a user's tokens, and those it made.
 pub(crate) async fn api_token_delete(tx: &Tx, user: UserId, id: &str) -> Result<u64, DbError> {
-    tx.execute(
+    tx.execute_counted(
         "DELETE FROM api_tokens WHERE user_id = ?1 AND id = ?2",
         params![user, id],
     )
@@ -127,8 +142,22 @@ pub(crate) async fn api_token_delete(tx: &Tx, user: UserId, id: &str) -> Result<
 
 /// Drops all of a user's tokens.
 pub(crate) async fn api_tokens_delete_all(tx: &Tx, user: UserId) -> Result<u64, DbError> {
-    tx.execute("DELETE FROM api_tokens WHERE user_id = ?1", params![user])
+    tx.execute_counted("DELETE FROM api_tokens WHERE user_id = ?1", params![user])
         .await
+}
+
+/// When a token was used last, if it was.
+pub(crate) async fn api_token_last_used(
+    db: &Db,
+    hash: &[u8; 32],
+) -> Result<Option<Timestamp>, DbError> {
+    let row: Option<(Option<i64>,)> = db
+        .query_optional(
+            "SELECT last_used_at_ms FROM api_tokens WHERE token_hash = ?1",
+            params![&hash[..]],
+        )
+        .await?;
+    Ok(row.and_then(|(at,)| at).map(Timestamp::from_millis))
 }
 
 /// Uses a token that has not ended.

@@ -62,7 +62,7 @@ pub(crate) async fn hash_turn_renew(tx: &Tx, id: i64, until: Timestamp) -> Resul
 /// Begins a turn.
 pub(crate) async fn hash_turn_begin(tx: &Tx, id: i64, until: Timestamp) -> Result<bool, DbError> {
     let begun = tx
-        .execute(
+        .execute_counted(
             "UPDATE hash_turns SET running = 1, until_ms = ?2 WHERE id = ?1",
             params![id, until],
         )

@@ -120,7 +120,7 @@ pub(crate) async fn invitation_use(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let used = tx
-        .execute(
+        .execute_counted(
             "UPDATE invitations SET used_by = ?2, used_at_ms = ?3 \
              WHERE id = ?1 AND used_at_ms IS NULL AND expires_at_ms > ?3",
             params![id, user, now],
@@ -146,9 +146,8 @@ pub(crate) async fn invitations_forget_user(tx: &Tx, user: UserId) -> Result<(),
 }
 
 /// Removes one.
-pub(crate) async fn invitation_delete(tx: &Tx, id: &str) -> Result<bool, DbError> {
-    let deleted = tx
-        .execute("DELETE FROM invitations WHERE id = ?1", params![id])
+pub(crate) async fn invitation_delete(tx: &Tx, id: &str) -> Result<(), DbError> {
+    tx.execute("DELETE FROM invitations WHERE id = ?1", params![id])
         .await?;
-    Ok(deleted == 1)
+    Ok(())
 }

@@ -19,7 +19,7 @@ pub(crate) async fn registration_claim(
     )
     .await?;
     let claimed = tx
-        .execute(
+        .execute_counted(
             "INSERT INTO registrations (claim, until_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
             params![claim, now.plus_millis(CLAIM_MS)],
         )

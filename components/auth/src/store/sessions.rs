@@ -112,7 +112,7 @@ pub(crate) async fn refresh_token_use(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let used = tx
-        .execute(
+        .execute_counted(
             "UPDATE refresh_tokens SET used_at_ms = ?2 WHERE token_hash = ?1 AND used_at_ms IS NULL",
             params![&hash[..], now],
         )
@@ -126,7 +126,7 @@ pub(crate) async fn session_revoke(
     session_id: &str,
     now: Timestamp,
 ) -> Result<u64, DbError> {
-    tx.execute(
+    tx.execute_counted(
         "UPDATE sessions SET revoked_at_ms = ?2 WHERE id = ?1 AND revoked_at_ms IS NULL",
         params![session_id, now],
     )
@@ -139,7 +139,7 @@ pub(crate) async fn sessions_revoke_all(
     user: UserId,
     now: Timestamp,
 ) -> Result<u64, DbError> {
-    tx.execute(
+    tx.execute_counted(
         "UPDATE sessions SET revoked_at_ms = ?2 WHERE user_id = ?1 AND revoked_at_ms IS NULL",
         params![user, now],
     )
@@ -218,7 +218,7 @@ pub(crate) async fn sessions_revoke_others(
     kept: &str,
     now: Timestamp,
 ) -> Result<u64, DbError> {
-    tx.execute(
+    tx.execute_counted(
         "UPDATE sessions SET revoked_at_ms = ?3 \
          WHERE user_id = ?1 AND id <> ?2 AND revoked_at_ms IS NULL",
         params![user, kept, now],

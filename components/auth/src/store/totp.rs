@@ -31,7 +31,7 @@ pub(crate) async fn totp_begin(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let begun = tx
-        .execute(
+        .execute_counted(
             "INSERT INTO totp (user_id, secret, created_at_ms, last_step) VALUES (?1, ?2, ?3, 0) \
              ON CONFLICT (user_id) DO UPDATE SET secret = excluded.secret, \
              created_at_ms = excluded.created_at_ms, last_step = 0 \
@@ -45,7 +45,7 @@ pub(crate) async fn totp_begin(
 /// Turns it on; false when it is on.
 pub(crate) async fn totp_confirm(tx: &Tx, user: UserId, now: Timestamp) -> Result<bool, DbError> {
     let confirmed = tx
-        .execute(
+        .execute_counted(
             "UPDATE totp SET confirmed_at_ms = ?2 WHERE user_id = ?1 AND confirmed_at_ms IS NULL",
             params![user, now],
         )
@@ -56,7 +56,7 @@ pub(crate) async fn totp_confirm(tx: &Tx, user: UserId, now: Timestamp) -> Resul
 /// Uses a step's code; false when it or a later one was used before.
 pub(crate) async fn totp_use_step(tx: &Tx, user: UserId, step: u64) -> Result<bool, DbError> {
     let used = tx
-        .execute(
+        .execute_counted(
             "UPDATE totp SET last_step = ?2 WHERE user_id = ?1 AND last_step < ?2",
             params![user, step],
         )
@@ -98,7 +98,7 @@ pub(crate) async fn recovery_code_use(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let used = tx
-        .execute(
+        .execute_counted(
             "UPDATE recovery_codes SET used_at_ms = ?3 \
              WHERE code_hash = ?2 AND user_id = ?1 AND used_at_ms IS NULL",
             params![user, &hash[..], now],

@@ -69,6 +69,26 @@ fn every_fault_of_a_registration_is_told() {
 }
 
 #[test]
+fn a_password_is_not_the_name_that_is_made_from_the_address() {
+    let app = app();
+    let register = |email: &str, password: &str| {
+        let body = json!({ "email": email, "password": password });
+        app.post("/api/v1/auth/register").json(&body).send()
+    };
+    let refused = register("j.kowalczyk@example.org", "JKowalczyk");
+    assert_eq!(refused.faults(), ["/password"]);
+    assert_eq!(register("j.kowalczyk@example.org", PASSWORD).status, 201);
+    // The next of the name gets a number, which is known once it is given.
+    let refused = register("jkowalczyk@example.com", "jkowalczyk2");
+    assert_eq!(refused.faults(), ["/password"]);
+    let with_another_name = json!({
+        "username": "jan", "email": "jkowalczyk@example.com", "password": "jkowalczyk2",
+    });
+    let request = app.post("/api/v1/auth/register").json(&with_another_name);
+    assert_eq!(request.send().status, 201);
+}
+
+#[test]
 fn the_setup_code_makes_one_administrator() {
     let app = app();
     let with_code = |name: &str, code: &str| {

@@ -1,10 +1,10 @@
 //! Reading what was done.
 
-use super::{PASSWORD, access, admin, app, login, register};
+use super::{PASSWORD, access, admin, api_token, app, exchange, login, number, register};
 use nokube_domain::Timestamp;
 use nokube_guest::TimeCursor;
 use nokube_guest::testing::{TestAnswer, TestApp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn read(app: &TestApp, tokens: &Value, query: &str) -> TestAnswer {
     let path = format!("/api/v1/auth/audit?{query}");
@@ -47,6 +47,84 @@ fn users_read_their_own_entries_and_administrators_all() {
         actions(&read(&app, &root, "").expect(200)),
         "root:user.register"
     );
+}
+
+#[test]
+fn how_somebody_signed_in_is_told() {
+    let app = app();
+    app.set("auth_sealing_key", super::totp::KEY);
+    let root = admin(&app);
+    let alice = register(&app, "alice");
+    let _ = login(&app, "alice", PASSWORD).expect(200);
+    let codes = super::totp::enabled(&app, &alice);
+    let with = |code: &Value| {
+        let body = json!({ "username": "alice", "password": PASSWORD, "recovery_code": code });
+        let request = app.post("/api/v1/auth/login").json(&body);
+        request.send().status
+    };
+    assert_eq!([with(&codes[0]), with(&codes[0])], [200, 401]);
+    let page = read(&app, &root, "action=session.create").expect(200);
+    assert_eq!(page["data"][0]["detail"]["second_factor"], "recovery_code");
+    assert_eq!(page["data"][1]["detail"]["second_factor"], Value::Null);
+    // Whoever was refused knows the password: no matter how few.
+    let page = read(&app, &root, "action=totp.refuse").expect(200);
+    assert_eq!(page["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(page["data"][0]["target"], "user:2");
+    assert_eq!(page["data"][0]["address"], "192.0.2.1");
+}
+
+#[test]
+fn guessing_is_told_once_however_long_it_goes_on() {
+    let app = app();
+    app.set("login_limit_per_account", "3");
+    let root = admin(&app);
+    let alice = register(&app, "alice");
+    let told = || {
+        let page = read(&app, &root, "action=throttle.close").expect(200);
+        let entries = page["data"].as_array().unwrap().iter();
+        let words = |entry: &Value| {
+            let counts = entry["detail"]["counts"].as_str().unwrap();
+            format!("{} {counts}", entry["target"].as_str().unwrap())
+        };
+        entries.map(words).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        assert_eq!(login(&app, "alice", "wrong password").status, 401);
+    }
+    assert_eq!(told(), [""; 0]);
+    for delay_seconds in [30, 60, 120] {
+        assert_eq!(login(&app, "alice", "wrong password").status, 401);
+        assert_eq!(login(&app, "alice", "wrong password").status, 429);
+        app.advance_ms(delay_seconds * 1_000);
+    }
+    let of_alice = "user:2 sign-ins from an address";
+    assert_eq!(told(), [of_alice]);
+    // Names that nobody has take the same steps.
+    for _ in 0..3 {
+        assert_eq!(login(&app, "nobody", "wrong password").status, 401);
+    }
+    let body = json!({ "current_password": "wrong password", "new_password": "another horse" });
+    for _ in 0..5 {
+        let request = app.post("/api/v1/auth/password").bearer(access(&alice));
+        assert_eq!(request.json(&body).send().status, 401);
+    }
+    let of_nobody = "user:0 sign-ins from an address";
+    assert_eq!(told(), ["user:2 password", of_nobody, of_alice]);
+}
+
+#[test]
+fn an_api_token_is_told_once_a_day() {
+    let app = app();
+    let alice = register(&app, "alice");
+    let token = api_token(&app, access(&alice), &["read"]);
+    let told = "SELECT count(*) FROM audit WHERE action = 'token.exchange' AND actor_id = 1";
+    for _ in 0..3 {
+        assert_eq!(exchange(&app, &token).status, 200);
+    }
+    assert_eq!(number(&app, told), 1);
+    app.advance_ms(24 * 60 * 60 * 1_000);
+    assert_eq!(exchange(&app, &token).status, 200);
+    assert_eq!(number(&app, told), 2);
 }
 
 #[test]

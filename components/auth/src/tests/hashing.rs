@@ -55,6 +55,39 @@ fn a_turn_whose_instance_died_ends_and_the_next_begins() {
 }
 
 #[test]
+fn a_turn_is_as_long_as_hashes_are_dear_whether_it_came_at_once_or_not() {
+    let app = app();
+    register(&app, "alice");
+    app.sql("auth", "CREATE TABLE turns (until_ms INTEGER)");
+    for (when, of) in [("INSERT", "i"), ("UPDATE", "u")] {
+        app.sql(
+            "auth",
+            &format!(
+                "CREATE TRIGGER {of} AFTER {when} ON hash_turns WHEN new.running = 1 BEGIN \
+                 INSERT INTO turns VALUES (new.until_ms); END"
+            ),
+        );
+    }
+    // Twice the memory, twice the passes and one more.
+    app.set("password_memory_kib", "38912");
+    for (passes, waits_until, turns_end) in [
+        ("4", None, 1_800_000_004_000),
+        ("5", None, 1_800_000_005_000),
+        ("5", Some("1800000000500"), 1_800_000_005_500),
+    ] {
+        app.set("password_passes", passes);
+        if let Some(until) = waits_until {
+            let other = "INSERT INTO hash_turns (running, until_ms) VALUES (1,";
+            app.sql("auth", &format!("{other} {until})"));
+        }
+        app.sql("auth", "DELETE FROM turns");
+        let _ = login(&app, "alice", "not the password");
+        let turns = app.sql("auth", "SELECT max(until_ms) FROM turns");
+        assert_eq!(turns[0][0], Value::Integer(turns_end), "{passes}");
+    }
+}
+
+#[test]
 fn who_was_sent_away_from_a_full_queue_did_not_guess_wrong() {
     let app = app();
     app.set("login_limit_per_account", "2");

@@ -125,6 +125,31 @@ fn expired_and_withdrawn_invitations_are_refused() {
 }
 
 #[test]
+fn an_invitation_that_was_used_since_it_was_read_stays() {
+    let app = app();
+    let root = admin(&app);
+    let invitation = invite(&app, &root, json!({}));
+    let path = format!(
+        "/api/v1/auth/invitations/{}",
+        invitation["id"].as_str().unwrap()
+    );
+    let etag = || {
+        let read = app.get(&path).bearer(access(&root)).send();
+        read.headers.get("etag").unwrap().to_owned()
+    };
+    let delete = |version: &str| {
+        let request = app.delete(&path).bearer(access(&root));
+        request.header("if-match", version).send().status
+    };
+    let open = etag();
+    app.set("registration", "invite");
+    let code = json!({ "invitation_code": invitation["code"] });
+    assert_eq!(register_with(&app, "alice", code).status, 201);
+    assert_eq!(delete(&open), 412);
+    assert_eq!(delete(&etag()), 204);
+}
+
+#[test]
 fn the_list_shows_no_code_and_faults_are_named() {
     let app = app();
     let root = admin(&app);

@@ -78,6 +78,40 @@ fn an_export_is_for_tokens_that_may_read_all_of_it() {
 }
 
 #[test]
+fn exports_of_an_account_are_bounded() {
+    let app = app();
+    app.answer_calls(|_| {
+        let nothing = json!({
+            "memberships": [], "calendar_feed": null, "events": [], "next": null,
+            "activity": [], "activity_cursor": null,
+        });
+        Ok(OutboundAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: nothing.to_string().into_bytes(),
+        })
+    });
+    let [alice, bob] = ["alice", "bob"].map(|name| register(&app, name));
+    let export = |tokens: &Value| {
+        let request = app.get("/api/v1/auth/me/export").bearer(access(tokens));
+        request.send()
+    };
+    for left in (0..10).rev() {
+        let answer = export(&alice);
+        assert_eq!(answer.status, 200);
+        let standing = format!("\"account\";r={left};t=900");
+        assert_eq!(answer.headers.get("ratelimit"), Some(standing.as_str()));
+    }
+    let over = export(&alice);
+    assert_eq!(over.expect(429)["type"], "/problems/too-many-attempts");
+    assert_eq!(over.headers.get("retry-after"), Some("900"));
+    assert_eq!(export(&bob).status, 200);
+    app.advance_ms(15 * 60_000);
+    let alice = login(&app, "alice", PASSWORD).expect(200);
+    assert_eq!(export(&alice).status, 200);
+}
+
+#[test]
 fn an_export_without_what_projects_keeps_is_none() {
     let app = app();
     let alice = register(&app, "alice");

@@ -133,6 +133,28 @@ fn refreshing_from_one_address_is_bounded_and_spends_no_token_beyond() {
 }
 
 #[test]
+fn right_passwords_from_one_address_are_bounded_over_all_accounts() {
+    let app = app();
+    app.set("auth_sealing_key", super::totp::KEY);
+    app.set("login_limit_per_address", "2");
+    let [alice, bob] = ["alice", "bob"].map(|name| register(&app, name));
+    let begin = |tokens, from: &str| {
+        let request = app.post("/api/v1/auth/totp").bearer(access(tokens));
+        let request = request.header("spin-client-addr", from);
+        request.json(&json!({ "password": PASSWORD })).send()
+    };
+    let first = begin(&alice, "203.0.113.1:1");
+    assert_eq!(first.status, 201);
+    let standing = first.headers.get("ratelimit").unwrap();
+    assert_eq!(standing, "\"address\";r=1;t=900");
+    assert_eq!(begin(&bob, "203.0.113.1:2").status, 201);
+    let over = begin(&alice, "203.0.113.1:3");
+    assert_eq!(over.expect(429)["type"], "/problems/too-many-attempts");
+    assert_eq!(over.headers.get("retry-after"), Some("900"));
+    assert_eq!(begin(&alice, "203.0.113.2:1").status, 201);
+}
+
+#[test]
 fn registering_and_exchanging_from_one_address_are_bounded() {
     let app = app();
     app.set("register_limit_per_address", "2");

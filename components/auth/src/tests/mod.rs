@@ -9,6 +9,7 @@ mod hashing;
 mod invitations;
 mod leaving;
 mod limits;
+mod machine;
 mod password;
 mod plans;
 mod rotation;

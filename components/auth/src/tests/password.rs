@@ -76,6 +76,26 @@ fn a_stolen_access_token_is_no_way_to_try_passwords() {
     assert_eq!(change(&app, &tokens, &right).status, 204);
 }
 
+#[test]
+fn a_right_password_is_not_counted_whatever_comes_of_the_request() {
+    let app = app();
+    let tokens = register(&app, "alexander");
+    let refused = json!({ "current_password": PASSWORD, "new_password": "alexander" });
+    for _ in 0..6 {
+        assert_eq!(change(&app, &tokens, &refused).faults(), ["/new_password"]);
+    }
+    let wrong = json!({ "current_password": "wrong password", "new_password": NEW });
+    let left = change(&app, &tokens, &wrong);
+    let standings = &left.headers.0;
+    let expected = "\"account\";r=4;";
+    assert!(
+        standings
+            .iter()
+            .any(|(name, value)| name == "ratelimit" && value.starts_with(expected)),
+        "{standings:?}"
+    );
+}
+
 fn hash(app: &TestApp) -> String {
     match &app.sql("auth", "SELECT password_hash FROM users")[0][0] {
         Column::Text(hash) => hash.clone(),

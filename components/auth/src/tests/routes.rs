@@ -90,9 +90,5 @@ fn a_large_body_is_refused() {
 
 #[test]
 fn health_asks_the_database() {
-    let health = app().get("/api/v1/auth/health").send().expect(200);
-    assert_eq!(
-        (health["status"].as_str(), health["service"].as_str()),
-        (Some("ok"), Some("auth"))
-    );
+    nokube_guest::testing::check_health(&app());
 }

@@ -59,6 +59,12 @@ pub(super) fn confirm(app: &TestApp, tokens: &Value, secret: &[u8]) -> TestAnswe
     post(app, tokens, "/api/v1/auth/totp/confirm", code)
 }
 
+/// Sets one up, and gives the recovery codes.
+pub(super) fn enabled(app: &TestApp, tokens: &Value) -> Value {
+    let secret = secret_of(&begin(app, tokens).expect(201));
+    confirm(app, tokens, &secret).expect(200)["recovery_codes"].clone()
+}
+
 fn post(app: &TestApp, tokens: &Value, path: &str, body: Value) -> TestAnswer {
     let request = app.post(path).bearer(access(tokens));
     request.json(&body).send()
@@ -192,6 +198,63 @@ fn codes_are_not_guessed_from_any_number_of_addresses() {
 }
 
 #[test]
+fn a_stolen_session_keeps_its_user_from_signing_in_with_nothing() {
+    let alice = Alice::new();
+    let body = json!({ "current_password": "wrong password", "new_password": "another horse" });
+    let guess =
+        |path: &str, body: &Value| post(&alice.app, &alice.tokens, path, body.clone()).status;
+    let passwords: Vec<u16> = (0..6)
+        .map(|_| guess("/api/v1/auth/password", &body))
+        .collect();
+    assert_eq!(passwords, [401, 401, 401, 401, 401, 429]);
+    let code = json!({ "code": "000000" });
+    for _ in 0..6 {
+        assert_eq!(guess("/api/v1/auth/totp/confirm", &code), 409);
+    }
+    assert_eq!(
+        alice.login(json!({ "totp_code": alice.code() })).status,
+        200
+    );
+}
+
+#[test]
+fn another_password_gives_no_more_codes_to_guess() {
+    let alice = Alice::new();
+    let guess = |password: &str| {
+        let request = alice.app.delete("/api/v1/auth/totp");
+        let body = json!({ "password": password, "code": "000000" });
+        let request = request.bearer(access(&alice.tokens)).json(&body);
+        request.send().status
+    };
+    for _ in 0..4 {
+        assert_eq!(guess(PASSWORD), 401);
+    }
+    let other = "another horse entirely";
+    let body = json!({ "current_password": PASSWORD, "new_password": other });
+    let changed = post(&alice.app, &alice.tokens, "/api/v1/auth/password", body);
+    assert_eq!(changed.status, 204);
+    assert_eq!([guess(other), guess(other)], [401, 429]);
+}
+
+#[test]
+fn what_brings_nobody_in_is_not_used_up() {
+    let alice = Alice::new();
+    let broken =
+        "CREATE TRIGGER broken BEFORE INSERT ON sessions BEGIN SELECT RAISE(FAIL, 'no'); END";
+    let totp = json!({ "totp_code": alice.code() });
+    let recovery = json!({ "recovery_code": alice.recovery_codes[0] });
+    alice.app.sql("auth", broken);
+    for given in [&totp, &recovery] {
+        assert_eq!(alice.login(given.clone()).status, 500);
+    }
+    alice.app.sql("auth", "DROP TRIGGER broken");
+    for given in [totp, recovery] {
+        assert_eq!(alice.login(given).status, 200);
+    }
+    assert_eq!(alice.state()["recovery_codes_left"], 9);
+}
+
+#[test]
 fn taking_it_away_takes_the_password_and_a_code() {
     let alice = Alice::new();
     let delete = |password: &str, code: &str| {
@@ -218,6 +281,29 @@ fn taking_it_away_takes_the_password_and_a_code() {
     assert_eq!(alice.login(json!({})).status, 200);
     let recovery = json!({ "recovery_code": alice.recovery_codes[0] });
     assert_eq!(alice.login(recovery).status, 200, "nothing is asked for");
+}
+
+#[test]
+fn one_that_changed_since_it_was_read_stays_and_no_code_is_used_up_or_counted() {
+    let alice = Alice::new();
+    let read = || alice.app.get("/api/v1/auth/totp");
+    let etag = || {
+        let read = read().bearer(access(&alice.tokens)).send();
+        read.headers.get("etag").unwrap().to_owned()
+    };
+    let whole = etag();
+    let recovery = |n: usize| json!({ "recovery_code": alice.recovery_codes[n] });
+    assert_eq!(alice.login(recovery(0)).status, 200);
+    let delete = |version: &str| {
+        let body = json!({ "password": PASSWORD, "recovery_code": alice.recovery_codes[1] });
+        let request = alice.app.delete("/api/v1/auth/totp");
+        let request = request.bearer(access(&alice.tokens)).json(&body);
+        request.header("if-match", version).send().status
+    };
+    for _ in 0..6 {
+        assert_eq!(delete(&whole), 412);
+    }
+    assert_eq!(delete(&etag()), 204);
 }
 
 #[test]
@@ -260,7 +346,7 @@ fn a_session_without_the_password_begins_none() {
     let begun = begin(json!({ "password": PASSWORD }));
     assert_eq!(begun.status, 201);
     assert!(begun.headers.get("ratelimit").is_some());
-    let counted = "SELECT count(*) FROM throttles WHERE bucket LIKE 'second:%'";
+    let counted = "SELECT count(*) FROM throttles WHERE bucket LIKE 'password:%'";
     assert_eq!(number(&app, counted), 0, "the right one forgets the wrong");
 }
 

@@ -3,6 +3,7 @@
 use nokube_domain::build::{BuildStatus, Builder};
 use nokube_domain::{BuildId, ProjectId, ServiceName, Timestamp, UserId};
 use nokube_guest::db::{Conditions, Db, DbError, Tx};
+use nokube_guest::platform::only_visible;
 use nokube_guest::{Caller, Paging, params, row};
 
 row! {
@@ -152,12 +153,11 @@ pub(crate) async fn build_find(
     caller: &Caller,
     id: BuildId,
 ) -> Result<Option<BuildRow>, DbError> {
-    db.query_optional(
-        "SELECT b.* FROM builds b WHERE b.id = ?1 AND (?3 = 1 OR EXISTS (SELECT 1 FROM \
-         project_members m WHERE m.project_id = b.project_id AND m.user_id = ?2))",
-        params![id, caller.id, caller.is_admin()],
-    )
-    .await
+    let mut conditions = Conditions::new();
+    conditions.and("b.id = ?", params![id]);
+    only_visible(&mut conditions, "b.project_id", caller, true);
+    let statement = format!("SELECT b.* FROM builds b {}", conditions.text());
+    db.query_optional(&statement, conditions.parameters()).await
 }
 
 /// The build, for the platform itself.
@@ -182,16 +182,10 @@ pub(crate) struct BuildFilter {
 /// What a filter says of builds the caller may see.
 fn listed(caller: &Caller, filter: &BuildFilter) -> Conditions {
     let mut conditions = Conditions::new();
-    let everywhere = filter.everywhere && caller.is_admin();
     if let Some(project) = filter.project_id {
         conditions.and("b.project_id = ?", params![project]);
     }
-    if !everywhere {
-        conditions.and(
-            "b.project_id IN (SELECT m.project_id FROM project_members m WHERE m.user_id = ?)",
-            params![caller.id],
-        );
-    }
+    only_visible(&mut conditions, "b.project_id", caller, filter.everywhere);
     if let Some(service) = &filter.service_name {
         conditions.and("b.service_name = ?", params![service]);
     }
@@ -208,20 +202,15 @@ pub(crate) async fn build_list(
     filter: &BuildFilter,
     paging: Paging,
 ) -> Result<(Vec<BuildRow>, u64), DbError> {
-    let mut conditions = listed(caller, filter);
-    let statement = format!("SELECT count(*) FROM builds b {}", conditions.text());
-    let (total,) = db.query_one(&statement, conditions.parameters()).await?;
-    let (limit, offset) = (
-        conditions.parameter(paging.limit()),
-        conditions.parameter(paging.offset()),
-    );
-    let statement = format!(
-        "SELECT b.* FROM builds b {} ORDER BY b.created_at_ms DESC, b.id DESC \
-         LIMIT {limit} OFFSET {offset}",
-        conditions.text()
-    );
-    let rows = db.query(&statement, conditions.parameters()).await?;
-    Ok((rows, total))
+    listed(caller, filter)
+        .page(
+            db,
+            "SELECT b.* FROM builds b",
+            "SELECT count(*) FROM builds b",
+            "b.created_at_ms DESC, b.id DESC",
+            paging,
+        )
+        .await
 }
 
 /// What whoever asked for the build may do in its project now; nothing when that is no longer a member.

@@ -92,7 +92,7 @@ pub(crate) async fn lease_list_of_runner(
 /// Takes a lease back that was never acknowledged. False when it is another one's by now.
 pub(crate) async fn lease_release(tx: &Tx, build: &BuildRow) -> Result<bool, DbError> {
     let released = tx
-        .execute(
+        .execute_counted(
             "UPDATE builds SET lease_id = NULL, lease_expires_at_ms = NULL \
              WHERE id = ?1 AND lease_id = ?2 AND status = 'pending'",
             params![build.id, build.lease_id.as_deref()],
@@ -110,7 +110,7 @@ pub(crate) async fn lease_start(
     expires_at: Timestamp,
 ) -> Result<bool, DbError> {
     let started = tx
-        .execute(
+        .execute_counted(
             "UPDATE builds SET status = 'building', attempts = attempts + 1, started_at_ms = ?3, \
              lease_expires_at_ms = ?4, log_base = log_lines \
              WHERE id = ?1 AND lease_id = ?2 AND status = 'pending'",
@@ -128,7 +128,7 @@ pub(crate) async fn lease_extend(
     expires_at: Timestamp,
 ) -> Result<bool, DbError> {
     let extended = tx
-        .execute(
+        .execute_counted(
             "UPDATE builds SET lease_expires_at_ms = ?3 \
              WHERE id = ?1 AND lease_id = ?2 AND status = 'building'",
             params![id, lease_id, expires_at],
@@ -153,7 +153,7 @@ pub(crate) async fn lease_finish(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let finished = tx
-        .execute(
+        .execute_counted(
             "UPDATE builds SET status = ?3, digest = ?4, error_message = ?5, \
              built_commit = coalesce(?6, built_commit), lease_expires_at_ms = NULL, completed_at_ms = ?7 \
              WHERE id = ?1 AND lease_id = ?2 AND status = 'building'",
@@ -180,7 +180,7 @@ pub(crate) async fn lease_requeue(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let requeued = tx
-        .execute(
+        .execute_counted(
             "UPDATE builds SET status = 'pending', lease_id = NULL, lease_expires_at_ms = NULL, \
              started_at_ms = NULL, queued_at_ms = ?3, built_commit = coalesce(?4, built_commit) \
              WHERE id = ?1 AND lease_id = ?2 AND status = 'building'",

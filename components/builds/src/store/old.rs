@@ -27,7 +27,7 @@ pub(crate) async fn old_build_shorten_log(
     id: BuildId,
     limit: u64,
 ) -> Result<u64, DbError> {
-    tx.execute(
+    tx.execute_counted(
         "DELETE FROM build_logs WHERE build_id = ?1 AND n < ?2 + \
          (SELECT min(n) FROM build_logs WHERE build_id = ?1)",
         params![id, limit],
@@ -38,7 +38,7 @@ pub(crate) async fn old_build_shorten_log(
 /// Removes a build that has ended, unless it made a revision meanwhile.
 pub(crate) async fn old_build_delete(tx: &Tx, id: BuildId) -> Result<bool, DbError> {
     let gone = tx
-        .execute(
+        .execute_counted(
             "DELETE FROM builds WHERE id = ?1 AND completed_at_ms IS NOT NULL AND \
              NOT EXISTS (SELECT 1 FROM deployment_revisions r WHERE r.build_id = ?1)",
             params![id],

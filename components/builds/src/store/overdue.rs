@@ -67,7 +67,7 @@ pub(crate) async fn overdue_fail_pending(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let failed = tx
-        .execute(
+        .execute_counted(
             "UPDATE builds SET status = 'failed', error_message = ?3, lease_id = NULL, \
              lease_expires_at_ms = NULL, completed_at_ms = ?4 \
              WHERE id = ?1 AND status = 'pending' AND source_ready = ?2",

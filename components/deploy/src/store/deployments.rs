@@ -3,6 +3,7 @@
 use nokube_domain::deploy::{DeploymentStatus, Desired};
 use nokube_domain::{DeploymentId, Environment, HostLabel, ProjectId, ServiceName, Timestamp};
 use nokube_guest::db::{Conditions, Db, DbError, Tx};
+use nokube_guest::platform::only_visible;
 use nokube_guest::{Caller, Paging, params, row};
 
 row! {
@@ -33,6 +34,7 @@ row! {
         pub(crate) artifact: String,
         pub(crate) spec: String,
         pub(crate) secrets: String,
+        pub(crate) namespace: Option<String>,
     }
 }
 
@@ -49,13 +51,19 @@ impl DeploymentRow {
 }
 
 /// Every column of [`DeploymentRow`].
-pub(super) const ROWS: &str = "SELECT d.*, r.build_id, r.image_name, r.digest, r.artifact, r.spec, r.secrets \
+pub(super) const ROWS: &str = "SELECT d.*, r.build_id, r.image_name, r.digest, r.artifact, r.spec, r.secrets, \
+     (SELECT n.name FROM namespaces n \
+     WHERE n.project_id = d.project_id AND n.environment = d.environment) AS namespace \
      FROM deployments d JOIN deployment_revisions r \
      ON r.deployment_id = d.id AND r.revision = d.revision";
 
-/// The caller is `?1`, and an administrator who may see everything when `?2` is 1.
-const VISIBLE: &str = "(?2 = 1 OR EXISTS (SELECT 1 FROM project_members m \
-     WHERE m.project_id = d.project_id AND m.user_id = ?1))";
+/// The deployment of this id, if the caller may see it.
+fn visible(caller: &Caller, id: DeploymentId) -> Conditions {
+    let mut conditions = Conditions::new();
+    conditions.and("d.id = ?", params![id]);
+    only_visible(&mut conditions, "d.project_id", caller, true);
+    conditions
+}
 
 /// The deployment, if the caller may see its project.
 pub(crate) async fn deployment_find(
@@ -63,11 +71,9 @@ pub(crate) async fn deployment_find(
     caller: &Caller,
     id: DeploymentId,
 ) -> Result<Option<DeploymentRow>, DbError> {
-    db.query_optional(
-        &format!("{ROWS} WHERE d.id = ?3 AND {VISIBLE}"),
-        params![caller.id, caller.is_admin(), id],
-    )
-    .await
+    let conditions = visible(caller, id);
+    let statement = format!("{ROWS} {}", conditions.text());
+    db.query_optional(&statement, conditions.parameters()).await
 }
 
 /// Whether it is there and the caller may see its project.
@@ -76,11 +82,10 @@ pub(crate) async fn deployment_is_visible(
     caller: &Caller,
     id: DeploymentId,
 ) -> Result<bool, DbError> {
+    let conditions = visible(caller, id);
+    let statement = format!("SELECT 1 FROM deployments d {}", conditions.text());
     let found: Option<(i64,)> = db
-        .query_optional(
-            &format!("SELECT 1 FROM deployments d WHERE d.id = ?3 AND {VISIBLE}"),
-            params![caller.id, caller.is_admin(), id],
-        )
+        .query_optional(&statement, conditions.parameters())
         .await?;
     Ok(found.is_some())
 }
@@ -157,16 +162,10 @@ pub(crate) struct DeploymentFilter {
 /// What a filter says of deployments the caller may see.
 fn listed(caller: &Caller, filter: &DeploymentFilter) -> Conditions {
     let mut conditions = Conditions::new();
-    let everywhere = filter.everywhere && caller.is_admin();
     if let Some(project) = filter.project_id {
         conditions.and("d.project_id = ?", params![project]);
     }
-    if !everywhere {
-        conditions.and(
-            "d.project_id IN (SELECT m.project_id FROM project_members m WHERE m.user_id = ?)",
-            params![caller.id],
-        );
-    }
+    only_visible(&mut conditions, "d.project_id", caller, filter.everywhere);
     if let Some(service) = &filter.service_name {
         conditions.and("d.service_name = ?", params![service]);
     }
@@ -186,19 +185,15 @@ pub(crate) async fn deployment_list(
     filter: &DeploymentFilter,
     paging: Paging,
 ) -> Result<(Vec<DeploymentRow>, u64), DbError> {
-    let mut conditions = listed(caller, filter);
-    let statement = format!("SELECT count(*) FROM deployments d {}", conditions.text());
-    let (total,) = db.query_one(&statement, conditions.parameters()).await?;
-    let (limit, offset) = (
-        conditions.parameter(paging.limit()),
-        conditions.parameter(paging.offset()),
-    );
-    let statement = format!(
-        "{ROWS} {} ORDER BY d.created_at_ms DESC, d.id DESC LIMIT {limit} OFFSET {offset}",
-        conditions.text()
-    );
-    let rows = db.query(&statement, conditions.parameters()).await?;
-    Ok((rows, total))
+    listed(caller, filter)
+        .page(
+            db,
+            ROWS,
+            "SELECT count(*) FROM deployments d",
+            "d.created_at_ms DESC, d.id DESC",
+            paging,
+        )
+        .await
 }
 
 /// A deployment that is about to be.
@@ -257,7 +252,7 @@ pub(crate) async fn deployment_want_revision(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = tx
-        .execute(
+        .execute_counted(
             &format!(
                 "UPDATE deployments SET {NEXT}, revision = ?5, custom_domain = ?6, replicas = ?7, \
                  replicas_total = ?7, desired = coalesce(?8, desired), status = 'pending' \
@@ -288,7 +283,7 @@ pub(crate) async fn deployment_want(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = tx
-        .execute(
+        .execute_counted(
             &format!(
                 "UPDATE deployments SET {NEXT}, desired = ?5, replicas = ?6, replicas_total = ?6, \
                  status = 'pending' WHERE {UNCHANGED}"
@@ -313,7 +308,7 @@ pub(crate) async fn deployment_want_deleted(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = tx
-        .execute(
+        .execute_counted(
             &format!(
                 "UPDATE deployments SET {NEXT}, desired = 'deleted', status = 'deleting' \
                  WHERE {UNCHANGED}"

@@ -159,7 +159,7 @@ pub(crate) async fn handover_acknowledge(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = tx
-        .execute(
+        .execute_counted(
             "UPDATE deployments SET acknowledged_generation = generation, handover_failures = 0, \
              handover_after_ms = 0, status = ?3, error_message = ?4, replicas_ready = ?5, \
              replicas_total = ?6, access_url = ?7, objects = ?8, updated_at_ms = ?9, \
@@ -242,7 +242,7 @@ pub(crate) async fn handover_overtake(
 /// the name of its namespace.
 pub(crate) async fn handover_forget(tx: &Tx, row: &DeploymentRow) -> Result<bool, DbError> {
     let gone = tx
-        .execute(
+        .execute_counted(
             "DELETE FROM deployments WHERE id = ?1 AND generation = ?2 AND desired = 'deleted'",
             params![row.id, row.generation],
         )

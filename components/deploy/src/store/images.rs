@@ -2,7 +2,8 @@
 
 use nokube_domain::build::{ImageReference, ImageVersion};
 use nokube_domain::{BuildId, ProjectId};
-use nokube_guest::db::{Db, DbError};
+use nokube_guest::db::{Conditions, Db, DbError};
+use nokube_guest::platform::only_visible;
 use nokube_guest::{Caller, params, row};
 
 row! {
@@ -35,9 +36,15 @@ impl ImageRow {
     }
 }
 
-const VISIBLE: &str = "SELECT b.id, b.project_id, b.status, b.image_repository, b.image_tag, b.digest \
-     FROM builds b WHERE (?2 = 1 OR EXISTS (SELECT 1 FROM project_members m \
-     WHERE m.project_id = b.project_id AND m.user_id = ?1))";
+const ROWS: &str =
+    "SELECT b.id, b.project_id, b.status, b.image_repository, b.image_tag, b.digest FROM builds b";
+
+/// Builds the caller may see.
+fn visible(caller: &Caller) -> Conditions {
+    let mut conditions = Conditions::new();
+    only_visible(&mut conditions, "b.project_id", caller, true);
+    conditions
+}
 
 /// The build of that id, if the caller may see it.
 pub(crate) async fn image_find_by_build(
@@ -45,11 +52,10 @@ pub(crate) async fn image_find_by_build(
     caller: &Caller,
     build: BuildId,
 ) -> Result<Option<ImageRow>, DbError> {
-    db.query_optional(
-        &format!("{VISIBLE} AND b.id = ?3"),
-        params![caller.id, caller.is_admin(), build],
-    )
-    .await
+    let mut conditions = visible(caller);
+    conditions.and("b.id = ?", params![build]);
+    let statement = format!("{ROWS} {}", conditions.text());
+    db.query_optional(&statement, conditions.parameters()).await
 }
 
 /// The build that a name means, if the caller may see it: the newest successful one of that exact
@@ -59,27 +65,19 @@ pub(crate) async fn image_find_by_name(
     caller: &Caller,
     image: &ImageReference,
 ) -> Result<Option<ImageRow>, DbError> {
-    let (tag, digest) = match &image.version {
-        ImageVersion::Latest => (None, None),
-        ImageVersion::Tag(tag) => (Some(tag.as_str()), None),
-        ImageVersion::Digest(digest) => (None, Some(digest.as_str())),
-    };
-    db.query_optional(
-        &format!(
-            "{VISIBLE} AND b.image_repository = ?3 AND (?4 IS NULL OR b.image_tag = ?4) \
-             AND (?5 IS NULL OR b.digest = ?5) \
-             ORDER BY CASE b.status WHEN 'success' THEN 0 ELSE 1 END, b.completed_at_ms DESC, \
-             b.created_at_ms DESC, b.id DESC LIMIT 1"
-        ),
-        params![
-            caller.id,
-            caller.is_admin(),
-            image.repository.as_str(),
-            tag,
-            digest
-        ],
-    )
-    .await
+    let mut conditions = visible(caller);
+    conditions.and("b.image_repository = ?", params![image.repository.as_str()]);
+    match &image.version {
+        ImageVersion::Latest => {}
+        ImageVersion::Tag(tag) => conditions.and("b.image_tag = ?", params![tag.as_str()]),
+        ImageVersion::Digest(digest) => conditions.and("b.digest = ?", params![digest.as_str()]),
+    }
+    let statement = format!(
+        "{ROWS} {} ORDER BY CASE b.status WHEN 'success' THEN 0 ELSE 1 END, b.completed_at_ms DESC, \
+         b.created_at_ms DESC, b.id DESC LIMIT 1",
+        conditions.text()
+    );
+    db.query_optional(&statement, conditions.parameters()).await
 }
 
 /// Whether a repository's name is that of some project's builds.

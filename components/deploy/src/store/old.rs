@@ -19,7 +19,7 @@ pub(crate) async fn old_revisions_are_there(db: &Db, keep: u64) -> Result<bool, 
 
 /// Removes up to `limit` of them.
 pub(crate) async fn old_revisions_delete(tx: &Tx, keep: u64, limit: u64) -> Result<u64, DbError> {
-    tx.execute(
+    tx.execute_counted(
         &format!("DELETE FROM deployment_revisions WHERE (deployment_id, revision) IN ({OLD})"),
         params![keep, limit],
     )

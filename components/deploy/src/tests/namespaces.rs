@@ -62,6 +62,28 @@ fn deployments_of_an_environment_share_a_namespace_and_environments_do_not() {
 }
 
 #[test]
+fn the_namespace_is_shown_where_the_target_has_namespaces() {
+    let scene = Scene::new();
+    let id = scene.running();
+    assert_eq!(scene.deployment(&id)["namespace"], Value::Null);
+    let scene = Scene::new();
+    scene.sidecar.borrow_mut().is_cluster = true;
+    let id = scene.running();
+    assert_eq!(scene.deployment(&id)["namespace"], "shop-production");
+    let listed = scene.get("/api/v1/deployments?project_id=1").expect(200);
+    assert_eq!(listed["data"][0]["namespace"], "shop-production");
+    // An address is expected of what has none for another reason.
+    assert_eq!(scene.deployment(&id)["warnings"], json!([]));
+    scene
+        .deploy(&json!({ "exposure_type": "node_port" }))
+        .expect(202);
+    let shown = scene.deployment(&id);
+    assert_eq!(shown["access_url"], Value::Null);
+    let warning = shown["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("NodePort"), "{warning}");
+}
+
+#[test]
 fn a_name_is_kept_when_the_project_is_called_otherwise_or_taken_over() {
     let scene = Scene::new();
     let id = scene.running();

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nokube_api::events::{EventFeed, NewEventFeed};
-use nokube_guest::db::{DbError, Tx};
+use nokube_guest::db::{Db, DbError, Tx};
 use nokube_guest::{Audit, Caller, Ctx, Error, Response, platform};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -35,22 +35,24 @@ pub(crate) async fn create_event_feed(cx: Ctx, caller: Caller) -> Result<Respons
 /// `GET /events/feed`: whether there is an address, and whether it is used.
 pub(crate) async fn get_event_feed(cx: Ctx, caller: Caller) -> Result<Response, EventsError> {
     let db = platform::open(&cx).await?;
-    let feed = store::feed_of_owner(&db, &caller).await?;
+    Ok(cx.resource(200, &shown(&db, &caller).await?))
+}
+
+async fn shown(db: &Db, caller: &Caller) -> Result<EventFeed, EventsError> {
+    let feed = store::feed_of_owner(db, caller).await?;
     let feed = feed.ok_or(Error::NotFound("private address"))?;
-    let shown = EventFeed {
+    Ok(EventFeed {
         created_at: feed.created_at_ms.to_string(),
         last_read_at: feed.last_read_at_ms.map(|time| time.to_string()),
-    };
-    Ok(cx.resource(200, &shown))
+    })
 }
 
 /// `DELETE /events/feed`: the address ends.
 pub(crate) async fn delete_event_feed(cx: Ctx, caller: Caller) -> Result<Response, EventsError> {
     let db = platform::open(&cx).await?;
     db.transaction(async |tx| {
-        if store::feed_delete(tx, &caller).await? == 0 {
-            return Err(Error::NotFound("private address").into());
-        }
+        cx.check_if_match(&shown(tx, &caller).await?)?;
+        store::feed_delete(tx, &caller).await?;
         write_audit(&cx, tx, &caller, "event_feed.delete").await?;
         Ok::<_, EventsError>(())
     })

@@ -155,7 +155,7 @@ pub(crate) async fn event_delete(tx: &Tx, owner: &Caller, number: i64) -> Result
     )
     .await?;
     tx.execute(
-        "UPDATE event_owners SET events = events - 1 WHERE owner_id = ?1",
+        "UPDATE event_owners SET events = events - 1 WHERE owner_id = ?1 AND events > 0",
         params![owner.id],
     )
     .await?;

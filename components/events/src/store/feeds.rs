@@ -64,7 +64,7 @@ pub(crate) async fn feed_of_owner(db: &Db, owner: &Caller) -> Result<Option<Feed
 
 /// Ends the owner's address; how many there were.
 pub(crate) async fn feed_delete(tx: &Tx, owner: &Caller) -> Result<u64, DbError> {
-    tx.execute(
+    tx.execute_counted(
         "DELETE FROM event_feeds WHERE owner_id = ?1",
         params![owner.id],
     )

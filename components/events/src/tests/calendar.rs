@@ -65,6 +65,31 @@ fn a_calendar_is_read_without_signing_in() {
 }
 
 #[test]
+fn a_calendar_goes_back_a_year_and_has_what_ends_first() {
+    let app = app();
+    // A whole day ends with it: the first is gone since eight hours, the second for another sixteen not.
+    for (title, day) in [("Gone", "2026-01-13"), ("Oldest", "2026-01-14")] {
+        let body = json!({ "title": title, "start_date": day, "end_date": day });
+        created(&app, &sale_with(&body));
+    }
+    app.sql(
+        "platform",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) \
+         INSERT INTO events (owner_id, id, title, title_key, is_whole_days, start_ms, end_ms, until_ms, \
+         status, sequence, created_at_ms, updated_at_ms) \
+         SELECT 1, printf('01890a5d-ac96-774b-8cce-%012x', i), 'Event ' || i, 'event', 0, \
+         1900000000000 + i, 1900000000000 + i, 1900000000000 + i, 'draft', 0, 0, 0 FROM n",
+    );
+    let answer = app.get(&address(&app, &alice(&app))).send();
+    assert_eq!(answer.status, 200);
+    let text = String::from_utf8(answer.body).unwrap();
+    assert_eq!(text.matches("BEGIN:VEVENT").count(), 5_000);
+    let has = |title: &str| text.contains(&format!("SUMMARY:{title}\r\n"));
+    assert_eq!([has("Gone"), has("Oldest")], [false, true]);
+    assert_eq!([has("Event 4999"), has("Event 5000")], [true, false]);
+}
+
+#[test]
 fn an_address_ends_when_there_is_another_or_none() {
     let app = app();
     let user = alice(&app);
@@ -78,14 +103,21 @@ fn an_address_ends_when_there_is_another_or_none() {
     assert_ne!(first, second);
     assert_eq!(app.get(&first).send().status, 404);
     assert_eq!(app.get(&second).send().status, 200);
-    let delete = || {
+    let etag = || feed(&app).headers.get("etag").unwrap().to_owned();
+    let delete = |version: &str| {
         app.delete("/api/v1/events/feed")
+            .header("if-match", version)
             .bearer(&user)
             .send()
             .status
     };
-    assert_eq!((delete(), delete()), (204, 404));
-    assert_eq!(app.get(&second).send().status, 404);
+    let before_another = etag();
+    app.advance_ms(1);
+    let third = address(&app, &user);
+    assert_eq!(delete(&before_another), 412);
+    assert_eq!(app.get(&third).send().status, 200);
+    assert_eq!((delete(&etag()), delete("*")), (204, 404));
+    assert_eq!(app.get(&third).send().status, 404);
 }
 
 #[test]

@@ -177,6 +177,33 @@ fn a_user_has_a_bounded_number_of_events() {
 }
 
 #[test]
+fn a_deleted_event_makes_room_for_another() {
+    let app = app();
+    app.set("max_events_per_user", "2");
+    let paths = [created(&app, &sale()), created(&app, &sale())];
+    let refused = || create(&app, &alice(&app), &sale()).status == 409;
+    let delete = |path: &str| app.delete(path).bearer(&alice(&app)).send().status;
+    assert!(refused());
+    for path in paths {
+        assert_eq!(delete(&path), 204);
+        assert_eq!(delete(&path), 404);
+        created(&app, &sale());
+        assert!(refused(), "one went, one came");
+    }
+}
+
+#[test]
+fn a_count_that_is_too_low_never_keeps_anyone_from_creating() {
+    let app = app();
+    let path = created(&app, &sale());
+    app.sql("platform", "UPDATE event_owners SET events = 0");
+    assert_eq!(app.delete(&path).bearer(&alice(&app)).send().status, 204);
+    created(&app, &sale());
+    let counted = app.sql("platform", "SELECT events FROM event_owners");
+    assert_eq!(format!("{counted:?}"), "[[Integer(1)]]");
+}
+
+#[test]
 fn a_description_of_nothing_but_words_is_indexed_whole() {
     let app = app();
     let words: Vec<String> = (0..2_000 / 5).map(|n| format!("w{n:03}")).collect();

@@ -64,3 +64,8 @@ fn sale_with(changes: &Value) -> Value {
     }
     body
 }
+
+#[test]
+fn health_asks_the_database() {
+    nokube_guest::testing::check_health(&app());
+}

@@ -73,8 +73,7 @@ pub(crate) async fn list_projects(cx: Ctx, caller: Caller) -> Result<Response, P
         }
     })?;
     let db = platform::open(&cx).await?;
-    let total = store::projects_of_member_count(&db, &caller, search.as_deref()).await?;
-    let rows = store::projects_of_member(&db, &caller, search.as_deref(), paging).await?;
+    let (rows, total) = store::projects_of_member(&db, &caller, search.as_deref(), paging).await?;
     let projects = rows.into_iter().map(project_shown).collect();
     Ok(paging.answer(&cx, projects, total))
 }

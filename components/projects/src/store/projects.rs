@@ -63,42 +63,25 @@ fn of_member(caller: &Caller, pattern: Option<&str>) -> Conditions {
     conditions
 }
 
-/// One page of those, newest first.
+/// One page of those, newest first, and how many there are.
 pub(crate) async fn projects_of_member(
     db: &Db,
     caller: &Caller,
     pattern: Option<&str>,
     paging: Paging,
-) -> Result<Vec<ProjectRow>, DbError> {
-    let mut conditions = of_member(caller, pattern);
-    let (limit, offset) = (
-        conditions.parameter(paging.limit()),
-        conditions.parameter(paging.offset()),
-    );
-    // By the membership's column: its index has the order, and the page is read without sorting.
-    let statement = format!(
-        "SELECT p.id, p.owner_name, p.name, p.slug, p.description, p.repository_url, p.branch, \
-         p.created_at_ms, p.updated_at_ms, m.role AS member_role \
-         FROM project_members m JOIN projects p ON p.id = m.project_id \
-         {} ORDER BY m.project_id DESC LIMIT {limit} OFFSET {offset}",
-        conditions.text()
-    );
-    db.query(&statement, conditions.parameters()).await
-}
-
-/// How many there are of those.
-pub(crate) async fn projects_of_member_count(
-    db: &Db,
-    caller: &Caller,
-    pattern: Option<&str>,
-) -> Result<u64, DbError> {
-    let conditions = of_member(caller, pattern);
-    let statement = format!(
-        "SELECT count(*) FROM project_members m JOIN projects p ON p.id = m.project_id {}",
-        conditions.text()
-    );
-    let (count,) = db.query_one(&statement, conditions.parameters()).await?;
-    Ok(count)
+) -> Result<(Vec<ProjectRow>, u64), DbError> {
+    of_member(caller, pattern)
+        .page(
+            db,
+            "SELECT p.id, p.owner_name, p.name, p.slug, p.description, p.repository_url, p.branch, \
+             p.created_at_ms, p.updated_at_ms, m.role AS member_role \
+             FROM project_members m JOIN projects p ON p.id = m.project_id",
+            "SELECT count(*) FROM project_members m JOIN projects p ON p.id = m.project_id",
+            // By the membership's column: its index has the order, and the page is read without sorting.
+            "m.project_id DESC",
+            paging,
+        )
+        .await
 }
 
 /// How many projects the caller owns.

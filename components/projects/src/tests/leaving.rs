@@ -36,6 +36,7 @@ fn a_forgotten_user_is_a_number_in_the_audit_trail_and_a_member_of_nothing() {
         for statement in [
             "INSERT INTO events VALUES (@, @, 'id', 'Sale', 'sale', NULL, 1, 0, 0, 0, 'draft', 0, 0, 0)",
             "INSERT INTO event_words VALUES (@, 'sale', @)",
+            "INSERT INTO event_owners VALUES (@, 1)",
             "INSERT INTO event_feeds VALUES (@, 'user', 'hash @', 0, NULL, 0, 0)",
         ] {
             app.sql("platform", &statement.replace('@', &owner.to_string()));
@@ -57,7 +58,7 @@ fn a_forgotten_user_is_a_number_in_the_audit_trail_and_a_member_of_nothing() {
         );
         assert!(rows.is_empty(), "{table}: {rows:?}");
     }
-    for table in ["events", "event_words", "event_feeds"] {
+    for table in ["events", "event_words", "event_owners", "event_feeds"] {
         let left = format!(
             "{:?}",
             app.sql("platform", &format!("SELECT owner_id FROM {table}"))

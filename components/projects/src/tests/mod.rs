@@ -38,3 +38,8 @@ fn deploy_something(app: &TestApp) {
          VALUES ('d1', 1, 'api', 'production', 'api', 1, 1, 'running', 1, 1, 0, 0, 'running', 1, 1, '[]', 0, 0)",
     );
 }
+
+#[test]
+fn health_asks_the_database() {
+    nokube_guest::testing::check_health(&app());
+}

@@ -50,6 +50,9 @@ pub(crate) struct ResetArgs {
     /// Take the second factor away as well: its device is lost, and so are the recovery codes.
     #[arg(long)]
     pub(crate) remove_second_factor: bool,
+    /// Revoke every API token as well: of an account that was taken over, some may be the thief's.
+    #[arg(long)]
+    pub(crate) revoke_tokens: bool,
 }
 
 /// `nokube admin invite`.

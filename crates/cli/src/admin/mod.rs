@@ -119,15 +119,22 @@ fn reset_password(machine: &Machine, args: &ResetArgs, output: Output) -> anyhow
         "account": args.account.account,
         "password": password,
         "remove_second_factor": args.remove_second_factor,
+        "revoke_tokens": args.revoke_tokens,
     });
     let mut account = machine.ask("reset-password", &body)?;
     let name = account["username"].as_str().unwrap_or_default().to_owned();
+    let tokens = match account["tokens_left"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(left) => {
+            format!(" Its API tokens are still good ({left}); --revoke-tokens ends them.")
+        }
+    };
     let words = match given {
-        Some(_) => format!("{name} has the new password; all sessions have ended."),
+        Some(_) => format!("{name} has the new password; all sessions have ended.{tokens}"),
         None => {
             account["password"] = password.as_str().into();
             format!(
-                "{name} has a new password, shown this once; all sessions have ended.\n{password}"
+                "{name} has a new password, shown this once; all sessions have ended.{tokens}\n{password}"
             )
         }
     };

@@ -1,5 +1,6 @@
 //! What is in an archive: the manifest, and which paths there may be.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,22 @@ pub(super) struct Manifest {
     pub(super) missing_artifacts: Vec<String>,
     /// Files of applications that could not be read.
     pub(super) left_out: Vec<String>,
+    /// Why, by digest or path.
+    #[serde(default)]
+    pub(super) reasons: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// Whether something is not in it that should be.
+    pub(super) fn is_incomplete(&self) -> bool {
+        !self.missing_artifacts.is_empty() || !self.left_out.is_empty()
+    }
+
+    /// `: ` and the reason that it lacks `what`, if it is known.
+    pub(super) fn reason(&self, what: &str) -> String {
+        let reason = self.reasons.get(what);
+        reason.map_or_else(String::new, |reason| format!(": {reason}"))
+    }
 }
 
 /// One file.

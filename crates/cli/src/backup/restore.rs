@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use flate2::read::GzDecoder;
@@ -21,7 +22,7 @@ use super::contents::{
     Digesting, Entry, FORMAT, KEYS, Kind, MANIFEST, MAX_FILES, MAX_MANIFEST_BYTES, Manifest,
     PLATFORM_DATABASE,
 };
-use super::databases::{self, Named};
+use super::databases::{self, Named, Verdict};
 use super::{RestoreArgs, parent_of};
 use crate::platform::keys::Keys;
 
@@ -29,6 +30,11 @@ use crate::platform::keys::Keys;
 const MAX_PADDING_BYTES: u64 = 64 << 10;
 /// An OCI image manifest is a few kilobytes.
 const MAX_IMAGE_MANIFEST_BYTES: u64 = 4 << 20;
+
+/// How long an application's database is looked at: a large one takes some seconds. Each that takes longer leaves less
+/// for the others, so that nobody's can hold a restore up.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// `nokube restore`.
 #[expect(clippy::print_stdout, reason = "the command's answer")]
@@ -219,18 +225,26 @@ fn is_newer(version: &str) -> bool {
 /// Checks that what was unpacked can be worked with.
 fn check(root: &Path, manifest: &Manifest) -> anyhow::Result<Vec<String>> {
     let mut warnings = Vec::new();
+    let mut patience = PATIENCE;
     for entry in &manifest.files {
-        let checked = match Kind::of(&entry.path) {
-            Some(Kind::Database | Kind::Store) => databases::check(&root.join(&entry.path)),
-            _ => continue,
-        };
-        match (checked, Kind::of(&entry.path)) {
-            (Ok(()), _) => {}
-            // An application's own: it was so when it was backed up.
-            (Err(error), Some(Kind::Store)) => {
-                warnings.push(format!("{} is damaged: {error}", entry.path));
+        let path = &entry.path;
+        match Kind::of(path) {
+            Some(Kind::Database) => {
+                databases::check(&root.join(path)).with_context(|| format!("{path} is damaged"))?;
             }
-            (Err(error), _) => return Err(error.context(format!("{} is damaged", entry.path))),
+            // An application's own: it was so when it was backed up.
+            Some(Kind::Store) => match databases::check_tenants(&root.join(path), patience)? {
+                Verdict::Whole => {}
+                Verdict::Damaged(reason) => warnings.push(format!("{path} is damaged: {reason}")),
+                Verdict::Unknown => {
+                    warnings.push(format!(
+                        "{path} was not checked: that takes more than {} s.",
+                        patience.as_secs()
+                    ));
+                    patience = (patience / 2).max(LEAST_PATIENCE);
+                }
+            },
+            _ => {}
         }
     }
     let keys = Keys::read(&root.join(KEYS))?;
@@ -243,7 +257,8 @@ fn check(root: &Path, manifest: &Manifest) -> anyhow::Result<Vec<String>> {
     for text in &named.artifacts {
         if manifest.missing_artifacts.contains(text) {
             warnings.push(format!(
-                "The artifact {text} was missing when the backup was made; build it again."
+                "The artifact {text} was missing when the backup was made; build it again{}",
+                manifest.reason(text)
             ));
             continue;
         }
@@ -252,7 +267,8 @@ fn check(root: &Path, manifest: &Manifest) -> anyhow::Result<Vec<String>> {
     }
     for path in &manifest.left_out {
         warnings.push(format!(
-            "{path} could not be read when the backup was made."
+            "{path} could not be read when the backup was made{}",
+            manifest.reason(path)
         ));
     }
     Ok(warnings)

@@ -3,10 +3,12 @@
 //! The order matters while the platform runs: its database first, so that whatever the copy names was
 //! there before; artifacts are not collected until they are in the archive.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
@@ -21,27 +23,34 @@ use tempfile::TempDir;
 use super::contents::{
     Digesting, Entry, FORMAT, KEYS, Kind, MANIFEST, Manifest, PLATFORM_DATABASE, is_database,
 };
-use super::databases::{self, Named};
+use super::databases::{self, CopyError, Named};
 use super::{BackupArgs, parent_of};
 
 /// Databases that are copied before the others, in this order: a row of the first may name a user of
 /// the second.
 const FIRST: [&str; 2] = ["platform.db", "auth.db"];
 
+/// What the command ends with when the archive is good and lacks something.
+const INCOMPLETE: u8 = 3;
+
 /// `nokube backup`.
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 #[expect(clippy::print_stderr, reason = "what the archive lacks")]
-pub(crate) fn run(args: &BackupArgs, json: bool) -> anyhow::Result<()> {
+pub(crate) fn run(args: &BackupArgs, json: bool) -> anyhow::Result<ExitCode> {
     if args.file.exists() {
         bail!("{} is there already", args.file.display());
     }
     let manifest = write(&args.data_dir, &args.file)?;
     let bytes = fs::metadata(&args.file)?.len();
     for digest in &manifest.missing_artifacts {
-        eprintln!("The artifact {digest} is named by a build or revision and is not there.");
+        let reason = manifest.reason(digest);
+        eprintln!(
+            "The artifact {digest}, which a build or revision names, is not in the backup{reason}"
+        );
     }
     for path in &manifest.left_out {
-        eprintln!("{path} cannot be read and is not in the backup.");
+        let reason = manifest.reason(path);
+        eprintln!("{path} cannot be read and is not in the backup{reason}");
     }
     let files = manifest.files.len();
     if json {
@@ -50,6 +59,7 @@ pub(crate) fn run(args: &BackupArgs, json: bool) -> anyhow::Result<()> {
             serde_json::json!({
                 "file": args.file, "size_bytes": bytes, "files": files,
                 "missing_artifacts": manifest.missing_artifacts, "left_out": manifest.left_out,
+                "reasons": manifest.reasons,
             })
         );
     } else {
@@ -58,7 +68,11 @@ pub(crate) fn run(args: &BackupArgs, json: bool) -> anyhow::Result<()> {
             args.file.display()
         );
     }
-    Ok(())
+    Ok(if manifest.is_incomplete() {
+        ExitCode::from(INCOMPLETE)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Makes the archive `to` of the data folder `data`; it is there whole or not at all.
@@ -92,6 +106,7 @@ pub(super) fn write(data: &Path, to: &Path) -> anyhow::Result<Manifest> {
             files: Vec::new(),
             missing_artifacts: Vec::new(),
             left_out: Vec::new(),
+            reasons: BTreeMap::new(),
         },
     };
     archive.fill()?;
@@ -149,7 +164,7 @@ impl Archive<'_> {
             if file.is_file() {
                 self.append_file(&path, &file)?;
             } else {
-                self.manifest.left_out.push(path);
+                self.leave_out(path, "it is not there");
             }
         }
         for deployment in &named.deployments {
@@ -158,7 +173,12 @@ impl Archive<'_> {
         Ok(())
     }
 
-    fn copy_database(&self, path: &str) -> anyhow::Result<PathBuf> {
+    fn leave_out(&mut self, path: String, reason: impl Into<String>) {
+        self.manifest.reasons.insert(path.clone(), reason.into());
+        self.manifest.left_out.push(path);
+    }
+
+    fn copy_database(&self, path: &str) -> Result<PathBuf, CopyError> {
         let copy = self.staging.path().join("database");
         databases::copy(&self.data.join(path), &copy)?;
         Ok(copy)
@@ -175,7 +195,11 @@ impl Archive<'_> {
             };
             match text.parse().map_err(anyhow::Error::new).and_then(of) {
                 Ok(all) => blobs.extend(all),
-                Err(_) => self.manifest.missing_artifacts.push(text.clone()),
+                Err(error) => {
+                    let reasons = &mut self.manifest.reasons;
+                    reasons.insert(text.clone(), format!("{error:#}"));
+                    self.manifest.missing_artifacts.push(text.clone());
+                }
             }
         }
         for blob in blobs {
@@ -190,8 +214,13 @@ impl Archive<'_> {
     fn append_stores(&mut self, deployment: &str) -> anyhow::Result<()> {
         for kind in ["sqlite", "key-value"] {
             let folder = format!("tenants/state/{deployment}/{kind}");
-            let Ok(names) = files_in(&self.data.join(&folder)) else {
-                continue;
+            let names = match files_in(&self.data.join(&folder)) {
+                Ok(names) => names,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    self.leave_out(folder, error.to_string());
+                    continue;
+                }
             };
             for name in names.iter().filter(|name| is_database(name)) {
                 let path = format!("{folder}/{name}");
@@ -201,7 +230,10 @@ impl Archive<'_> {
                 }
                 match self.copy_database(&path) {
                     Ok(copy) => self.append_file(&path, &copy)?,
-                    Err(_) => self.manifest.left_out.push(path),
+                    Err(CopyError::Source(error)) => self.leave_out(path, format!("{error:#}")),
+                    Err(CopyError::Place(error)) => {
+                        return Err(error.context(format!("{path} cannot be copied")));
+                    }
                 }
                 let _ = fs::remove_file(self.staging.path().join("database"));
             }

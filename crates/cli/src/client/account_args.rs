@@ -1,5 +1,7 @@
 //! What the commands about accounts take.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use nokube_domain::{Scope, Timestamp, UserRole};
 
@@ -92,6 +94,25 @@ pub(crate) struct PasswdArgs {
     /// Revoke every API token, too.
     #[arg(long)]
     pub(crate) revoke_tokens: bool,
+}
+
+/// The own account.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Take along what is kept about you, as JSON.
+    Export {
+        /// A new file that only you can read; standard output without it.
+        file: Option<PathBuf>,
+    },
+    /// Delete your account and all that lets somebody in with it. It must own no projects.
+    Delete {
+        /// Read the password from standard input. Without it `NOKUBE_PASSWORD` is used, or it is asked for.
+        #[arg(long)]
+        password_stdin: bool,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+    },
 }
 
 /// API tokens.

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use nokube_domain::Timestamp;
 
 use super::account_args::{
-    AuditArgs, InviteArgs, LoginArgs, PasswdArgs, RegisterArgs, SessionCommand, TokenCommand,
-    TotpCommand, UserCommand,
+    AccountCommand, AuditArgs, InviteArgs, LoginArgs, PasswdArgs, RegisterArgs, SessionCommand,
+    TokenCommand, TotpCommand, UserCommand,
 };
 use super::event_args::EventCommand;
 use super::follow;
@@ -25,6 +25,9 @@ pub(crate) enum ClientCommand {
     Whoami,
     /// Change the password; every other session ends.
     Passwd(PasswdArgs),
+    /// Take along what is kept about you, or delete your account.
+    #[command(subcommand)]
+    Account(AccountCommand),
     /// Make, list and revoke API tokens, for programs that act for you.
     #[command(subcommand)]
     Token(TokenCommand),

@@ -17,6 +17,7 @@ mod event_args;
 mod follow;
 mod http;
 mod inspect;
+mod leaving;
 mod member;
 pub(crate) mod output;
 mod project;
@@ -48,6 +49,9 @@ pub(crate) async fn run(command: ClientCommand, json: bool) -> anyhow::Result<()
         }
         ClientCommand::Passwd(args) => {
             account::passwd(&mut ApiClient::signed_in()?, &args, output).await
+        }
+        ClientCommand::Account(command) => {
+            leaving::run(&mut ApiClient::signed_in()?, &command, output).await
         }
         ClientCommand::Token(command) => {
             token::run(&mut ApiClient::signed_in()?, command, output).await

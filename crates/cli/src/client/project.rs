@@ -69,7 +69,7 @@ pub(crate) async fn run(
             let project = resolve::project(client, &project).await?;
             let slug = project["slug"].as_str().unwrap_or_default().to_owned();
             if !yes {
-                confirm(&slug)?;
+                confirm(&slug, "takes down all it deployed")?;
             }
             client
                 .delete(&format!("/projects/{}", project["id"]))
@@ -83,15 +83,16 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn confirm(slug: &str) -> anyhow::Result<()> {
+/// Has a person type the name of what is about to be deleted, and what comes of that.
+pub(super) fn confirm(name: &str, consequence: &str) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
-        bail!("deleting {slug} takes down all it deployed: say --yes to do it without being asked");
+        bail!("deleting {name} {consequence}: say --yes to do it without being asked");
     }
-    eprint!("Delete {slug} and everything it deployed? Type its name: ");
+    eprint!("Deleting {name} {consequence}. Type the name to go on: ");
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
-    if answer.trim() != slug {
+    if answer.trim() != name {
         bail!("nothing was deleted");
     }
     Ok(())

@@ -72,7 +72,9 @@ impl Machine {
         let uid = rustix::process::geteuid()
             .is_root()
             .then_some(args.tenant_uid);
-        let tenants = Arc::new(TenantsProcess::prepare(&data.run(), &data.tenants(), uid)?);
+        let reserve = args.storage.min_free_mib;
+        let tenants = TenantsProcess::prepare(&data.run(), &data.tenants(), uid, reserve)?;
+        let tenants = Arc::new(tenants);
         let cache = ModuleCache::open(&data.cache(), &engine.compatibility(), uid)
             .context("the cache of compiled modules cannot be used")?;
         let mut tenants_process = Children::new();

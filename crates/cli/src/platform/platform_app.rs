@@ -86,6 +86,7 @@ impl PlatformApp<'_> {
         variables.extend(self.variables);
         Ok(AppConfig {
             id: ID.to_owned(),
+            owner: String::new(),
             generation: 0,
             hosts: Vec::new(),
             locked,

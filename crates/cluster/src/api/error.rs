@@ -7,6 +7,8 @@ use http::{HeaderMap, StatusCode, header};
 use nokube_sidecar::TargetError;
 use serde::Deserialize;
 
+/// What SpinKube's admission says of a `SpinApp` whose executor was made a moment ago: it reads executors from a cache.
+const EXECUTOR_UNKNOWN: &str = "executor does not exist in namespace";
 /// Bytes of a message that are passed on: some webhooks write pages.
 const MOST_MESSAGE_BYTES: usize = 500;
 
@@ -121,6 +123,9 @@ impl Refusal {
 fn why(code: u16, status: Option<&StatusBody>) -> Why {
     let message = status.map_or("", |status| status.message.as_str());
     let details = status.and_then(|status| status.details.as_ref());
+    if message.contains(EXECUTOR_UNKNOWN) {
+        return Why::Busy;
+    }
     if message.contains("denied the request")
         || message.contains(" denied request: ")
         || message.contains("violates PodSecurity")
@@ -286,6 +291,13 @@ mod tests {
                 Why::Denied,
             ),
             (500, "failed calling webhook \"a.b\"", &json!({}), Why::Busy),
+            (
+                422,
+                "admission webhook \"vspinapp.kb.io\" denied the request: SpinApp.core.spinkube.dev \"a\" is invalid: \
+                 spec.executor: Invalid value: \"e\": executor does not exist in namespace",
+                &json!({}),
+                Why::Busy,
+            ),
             (422, "invalid", &json!({}), Why::Invalid),
         ];
         for (code, message, more, why) in cases {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::{Request, StatusCode};
+use http::Request;
 use kube::api::{
     DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
@@ -36,6 +36,8 @@ pub(crate) struct Meta {
     pub(crate) name: String,
     pub(crate) uid: String,
     pub(crate) resource_version: String,
+    /// Grows with every change of what is wanted of it; of some kinds there is none.
+    pub(crate) generation: i64,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) deletion_timestamp: Option<String>,
@@ -133,14 +135,14 @@ impl Cluster {
         }
     }
 
-    /// Server-side apply: the object has at least these fields, and they are ours. True when it was
-    /// made by this. With `force` fields that others hold become ours; with `dry` nothing changes.
+    /// Server-side apply: the object has at least these fields, and they are ours. What it is then. With
+    /// `force` fields that others hold become ours; with `dry` nothing changes.
     pub(crate) async fn apply(
         &self,
         object: &Object,
         force: bool,
         dry: bool,
-    ) -> Result<bool, CallError> {
+    ) -> Result<Meta, CallError> {
         let mut params = PatchParams::apply(FIELD_MANAGER);
         params.force = force;
         params.dry_run = dry;
@@ -154,8 +156,7 @@ impl Cluster {
             &params,
             &Patch::Apply(&object.body),
         ))?;
-        let answer = self.send(request).await?;
-        Ok(answer.status == StatusCode::CREATED)
+        Ok(self.send(request).await?.json::<WithMeta>()?.metadata)
     }
 
     /// Makes an object that is not there yet.

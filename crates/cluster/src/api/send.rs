@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
@@ -47,7 +47,6 @@ pub(crate) struct Cluster {
 
 /// A 2xx answer.
 pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
@@ -148,9 +147,8 @@ impl Cluster {
     }
 
     async fn exchange(&self, request: Request<Vec<u8>>) -> Result<Answer, CallError> {
-        let (parts, body) = self.open(request).await?.into_parts();
+        let body = self.open(request).await?.into_body();
         Ok(Answer {
-            status: parts.status,
             body: whole(body).await?,
         })
     }
@@ -201,7 +199,7 @@ fn wait_before_repeating(error: &CallError, pause: Duration) -> Option<Duration>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
+    use http::{HeaderMap, StatusCode};
 
     fn refused(code: u16, retry_after: Option<&'static str>) -> CallError {
         let mut headers = HeaderMap::new();

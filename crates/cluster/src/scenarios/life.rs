@@ -13,7 +13,7 @@ pub(super) async fn a_spin_application_runs_and_leaves_nothing_behind() -> Fake 
     let observed = world.observe(&app).await;
     assert_eq!((observed.applied, observed.replicas_ready), (Some(1), 1));
     for kind in ["Namespace", "SpinApp"] {
-        assert!(observed.objects.iter().any(|made| made == kind), "{kind}");
+        assert!(observed.objects.contains(&kind), "{kind}");
     }
     // Applying the same again is no change.
     world.apply(&app).await.unwrap();
@@ -68,6 +68,30 @@ async fn comes_and_goes(world: World, app: &AppSpec, resources: &[&str]) -> Fake
     }
     world.removed(app).await;
     assert_eq!(world.names(app), [] as [String; 0]);
+    world.fake
+}
+
+pub(super) async fn a_port_of_every_node_is_told() -> Fake {
+    let mut app = container(1);
+    app.spec.exposure_type = "node_port".to_owned();
+    let world = World::new().await;
+    assert_eq!(world.target.access_url(&app), None);
+    world.runs(&app).await;
+    // Nobody has said where nodes are: the number alone is told.
+    assert_eq!(world.target.access_url(&app), None);
+    let events = world.target.events(&app).await.unwrap();
+    assert_eq!(events[0].message, "Port 31080 of every node leads to it.");
+    for (address, url) in [
+        ("nodes.example.org", "http://nodes.example.org:31080/"),
+        ("2001:db8::7", "http://[2001:db8::7]:31080/"),
+    ] {
+        let world = World::with_node_address(address).await;
+        world.runs(&app).await;
+        assert_eq!(world.target.access_url(&app).as_deref(), Some(url));
+        // It is known after a restart too.
+        let world = world.restarted().await;
+        assert_eq!(world.target.access_url(&app).as_deref(), Some(url));
+    }
     world.fake
 }
 

@@ -5,15 +5,16 @@
 //! | `life` | a Spin application runs and leaves nothing behind; so do containers with a volume, an Ingress, a Gateway, scaling |
 //! | | a new revision: what it no longer has goes, what old pods read stays until they are gone |
 //! | | stopping and starting; restarting; scaling |
-//! | | two deployments in one namespace; two projects with Spin applications |
+//! | | two deployments in one namespace; a port of every node; two projects with Spin applications |
 //! | `changes` | from Spin to a container and back, by a revision and by a new deployment of the name |
 //! | | a volume stays as large as it was; one copy at a time has it; autoscaling keeps the copies |
 //! | `trouble` | 409, 429 with Retry-After and 5xx are repeated; an outage ends |
-//! | | an admission webhook refuses; a quota is used up; SpinKube is not installed yet |
-//! | | a watch breaks off and begins anew (410); somebody removes what was made |
+//! | | an admission webhook refuses; a quota is used up, or not counted yet; SpinKube is not installed yet |
+//! | | a watch breaks off and begins anew (410), also when it cannot begin; somebody removes what was made |
 //! | | a namespace hangs, or is removed; what was written down cannot be read |
 //! | | a crash between two objects, then going on, and then removing |
 //! | `others` | namespaces and objects of somebody else, fields that another client changed |
+//! | | what was changed or removed is written again, at once or after a while |
 //! | | somebody else's objects keep a namespace |
 //! | | who does not lead writes nothing |
 //! | `logs` | earlier containers, several pods, a cursor that outlives the sidecar |
@@ -70,6 +71,7 @@ scenarios!(
     life::a_spin_application_runs_and_leaves_nothing_behind,
     life::a_container_with_a_volume_behind_an_ingress_leaves_nothing_behind,
     life::a_container_that_scales_behind_a_gateway_leaves_nothing_behind,
+    life::a_port_of_every_node_is_told,
     life::a_new_revision_takes_away_what_it_no_longer_has,
     life::what_is_stopped_stays_known_and_starts_again,
     life::a_restart_makes_new_pods_and_scaling_does_not,
@@ -87,14 +89,18 @@ scenarios!(
     trouble::a_namespace_that_somebody_removed_is_made_anew,
     trouble::what_nobody_can_read_is_neither_written_over_nor_forgotten,
     trouble::a_used_up_quota_is_told,
+    trouble::a_quota_holds_before_there_is_anything_to_count,
     trouble::spinkube_that_is_installed_later_is_found,
     trouble::a_watch_that_broke_off_begins_anew,
+    trouble::a_watch_that_cannot_begin_lists_anew,
     trouble::what_somebody_removed_is_to_be_applied_again,
     trouble::a_crash_between_two_objects_loses_nothing,
     trouble::what_was_begun_before_a_crash_is_removed,
     others::namespaces_that_are_not_ours_are_refused,
     others::objects_that_are_not_ours_are_left_alone,
     others::fields_that_another_client_changed_are_taken_back,
+    others::what_somebody_changed_is_written_again,
+    others::what_is_not_watched_is_written_again_after_a_while,
     others::a_namespace_with_somebody_elses_objects_stays,
     others::a_namespace_in_which_somebody_elses_pods_run_stays,
     others::specs_that_no_cluster_can_have_are_told_before_they_are_taken,

@@ -1,7 +1,11 @@
 //! What is somebody else's.
 
-use nokube_sidecar::{Target as _, TargetError};
+use std::time::Duration;
+
+use nokube_api::sidecar::AppSpec;
+use nokube_sidecar::{Health, Target as _, TargetError};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::testing::{Fake, Rule, World, container, spec};
 
@@ -75,6 +79,70 @@ pub(super) async fn fields_that_another_client_changed_are_taken_back() -> Fake 
         .filter(|call| call.starts_with("PATCH") && call.ends_with("/services/worker"));
     assert_eq!(services.count(), 3);
     world.fake
+}
+
+pub(super) async fn what_somebody_changed_is_written_again() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    let deployments = World::place(&app, "/apis/apps/v1", "deployments");
+    // What the cluster itself does to a workload is no change of what is wanted of it.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut workload = world.workload(&app).unwrap();
+    workload["status"] = json!({ "replicas": 1 });
+    world.fake.insert(&deployments, workload.clone());
+    assert!(!is_stale_within(&world, &app, Duration::from_secs(30)).await);
+    let replicas = workload["spec"]["replicas"].clone();
+    workload["spec"]["replicas"] = json!(7);
+    world.fake.insert(&deployments, workload);
+    assert!(is_stale_within(&world, &app, Duration::from_secs(5)).await);
+    world.apply(&app).await.unwrap();
+    assert_eq!(world.workload(&app).unwrap()["spec"]["replicas"], replicas);
+    assert_eq!(world.observe(&app).await.health, Health::Ready);
+    // Whoever does not give in is followed, but not as fast as it changes it.
+    let mut workload = world.workload(&app).unwrap();
+    workload["spec"]["replicas"] = json!(7);
+    world.fake.insert(&deployments, workload);
+    assert!(!is_stale_within(&world, &app, Duration::from_secs(20)).await);
+    assert!(is_stale_within(&world, &app, Duration::from_secs(20)).await);
+    world.fake
+}
+
+pub(super) async fn what_is_not_watched_is_written_again_after_a_while() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    let policies = World::place(&app, "/apis/networking.k8s.io/v1", "networkpolicies");
+    let services = World::place(&app, "/api/v1", "services");
+    let before = world.names(&app);
+    for name in world.names(&app) {
+        if let Some(name) = name.strip_prefix("networkpolicies/") {
+            world.fake.take(&policies, name);
+        }
+    }
+    world.fake.take(&services, "worker");
+    assert!(!is_stale_within(&world, &app, Duration::from_secs(7 * 60)).await);
+    assert!(is_stale_within(&world, &app, Duration::from_secs(6 * 60)).await);
+    world.apply(&app).await.unwrap();
+    assert_eq!(world.names(&app), before);
+    // Not sooner again for that.
+    assert!(!is_stale_within(&world, &app, Duration::from_secs(7 * 60)).await);
+    // And after a restart within the same time.
+    let world = world.restarted().await;
+    assert!(is_stale_within(&world, &app, Duration::from_secs(10 * 60)).await);
+    world.fake
+}
+
+/// Looks every second; ends when it is said to be written again.
+async fn is_stale_within(world: &World, app: &AppSpec, limit: Duration) -> bool {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if world.observe(app).await.stale {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    false
 }
 
 pub(super) async fn a_namespace_with_somebody_elses_objects_stays() -> Fake {

@@ -192,6 +192,27 @@ pub(super) async fn a_used_up_quota_is_told() -> Fake {
     world.fake
 }
 
+pub(super) async fn a_quota_holds_before_there_is_anything_to_count() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.fake.let_quotas_wait(true);
+    let error = world.apply(&app).await.unwrap_err();
+    assert!(
+        matches!(&error, TargetError::Unavailable(message) if message.contains("quota")),
+        "{error}"
+    );
+    assert_eq!(world.workload(&app), None);
+    let named = |resource: &str| {
+        let names = world.names(&app);
+        names.iter().any(|name| name.starts_with(resource))
+    };
+    assert!(named("resourcequotas/") && !named("services/"));
+    // The next attempt goes on once it is counted.
+    world.fake.let_quotas_wait(false);
+    world.runs(&app).await;
+    world.fake
+}
+
 pub(super) async fn spinkube_that_is_installed_later_is_found() -> Fake {
     let fake = Fake::new();
     let missing = |verb| Rule {
@@ -226,6 +247,35 @@ pub(super) async fn a_watch_that_broke_off_begins_anew() -> Fake {
         .until_health(&app, |health| matches!(health, Health::Progressing(_)))
         .await;
     assert!(!world.metrics.text(&[]).contains("{kind=\"Pod\"} 0"));
+    world.make_pods(&app, &ready());
+    world
+        .until_health(&app, |health| *health == Health::Ready)
+        .await;
+    world.fake
+}
+
+pub(super) async fn a_watch_that_cannot_begin_lists_anew() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    world.fake.refuse_old_watches();
+    let lists = || {
+        let calls = world.fake.calls();
+        calls
+            .iter()
+            .filter(|call| *call == "LIST /api/v1/pods")
+            .count()
+    };
+    let before = lists();
+    // What is removed before the next watch begins is told by a list alone.
+    world.remove_pods(&app);
+    let other = json!({ "metadata": { "name": "other" } });
+    world.fake.insert("/api/v1/namespaces", other);
+    world.fake.forget_history();
+    world
+        .until_health(&app, |health| matches!(health, Health::Progressing(_)))
+        .await;
+    assert_eq!(lists(), before + 1);
     world.make_pods(&app, &ready());
     world
         .until_health(&app, |health| *health == Health::Ready)

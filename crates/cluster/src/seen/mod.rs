@@ -4,11 +4,12 @@
 //! Of each object only a few fields stay. Objects that bear our labels but are of no deployment we know,
 //! or lie in another namespace than that one's, are not believed.
 
+mod again;
 mod pod;
 mod raw;
 mod watches;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,9 @@ use nokube_sidecar::TargetEvent;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub(crate) use pod::{Pod, Trouble, told};
+use again::Again;
+pub(crate) use again::EVERY;
+pub(crate) use pod::{Pod, Pods, Trouble, told};
 use raw::Raw;
 pub(crate) use watches::{Watched, follow};
 
@@ -51,6 +54,7 @@ struct State {
     /// Deployments that changed since they were last asked for.
     pending: BTreeSet<String>,
     everything: bool,
+    again: Again,
 }
 
 /// How far a kind's watch is.
@@ -69,19 +73,26 @@ pub(crate) struct App {
     namespace: String,
     service: String,
     pub(crate) workload: Option<Workload>,
-    pub(crate) pods: BTreeMap<String, Pod>,
+    pub(crate) pods: Pods,
     pub(crate) warnings: VecDeque<Warning>,
     /// A generation's workload was written and is yet to be seen.
     awaited: Option<(u64, Instant)>,
     /// The newest generation that was ready.
     pub(crate) reached: Option<u64>,
+    /// When it was written by us, and the workload's own generation after that.
+    written: Option<(Instant, i64)>,
+    /// When it is written again at the latest.
+    again_at: Option<Instant>,
 }
 
 /// The SpinApp or Deployment of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Workload {
     kind: Watched,
+    /// The deployment's generation that it was applied for.
     pub(crate) generation: u64,
+    /// The object's own, which the cluster counts up whoever changes what is wanted of it.
+    object_generation: i64,
     /// A condition that says it goes wrong, in the cluster's words.
     pub(crate) trouble: Option<Box<str>>,
     /// The cluster has given up waiting for it.
@@ -213,7 +224,7 @@ impl Seen {
         for (id, app) in &mut state.apps {
             let is_found = |name: &str| found.contains(&(id.clone(), name.to_owned()));
             match watched {
-                Watched::Pod => app.pods.retain(|name, _| is_found(name)),
+                Watched::Pod => app.pods.retain(is_found),
                 Watched::Deployment | Watched::SpinApp => {
                     app.workload
                         .take_if(|workload| workload.kind == watched && !is_found(&app.service));
@@ -253,11 +264,9 @@ impl Seen {
                 app.workload = Some(workload);
             }
             Watched::Pod => {
-                let pod = Pod::of(raw);
-                if app.pods.get(&name) == Some(&pod) {
+                if !app.pods.insert(&name, Pod::of(raw)) {
                     return Some((id, name));
                 }
-                app.pods.insert(name.clone(), pod);
             }
             Watched::Event => {
                 let warning = raw.warning();
@@ -325,6 +334,7 @@ pub(crate) mod tests {
             workload: Some(Workload {
                 kind: Watched::Deployment,
                 generation,
+                object_generation: 1,
                 trouble: None,
                 overdue: false,
             }),

@@ -32,6 +32,53 @@ pub(crate) enum Trouble {
     Fails(Box<str>),
 }
 
+/// Pods by name. Mostly one or two: a tree would have room for eleven.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pods(Vec<(Box<str>, Pod)>);
+
+impl Pods {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Pod)> {
+        self.0.iter().map(|(name, pod)| (&**name, pod))
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Pod> {
+        self.0.iter().map(|(_, pod)| pod)
+    }
+
+    /// True when that changes something.
+    pub(crate) fn insert(&mut self, name: &str, pod: Pod) -> bool {
+        match self.place(name) {
+            Ok(at) if self.0[at].1 == pod => return false,
+            Ok(at) => self.0[at].1 = pod,
+            Err(at) => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (name.into(), pod));
+            }
+        }
+        true
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        if let Ok(at) = self.place(name) {
+            self.0.remove(at);
+            self.0.shrink_to_fit();
+        }
+    }
+
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| is_kept(name));
+        self.0.shrink_to_fit();
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| (**known).cmp(name))
+    }
+}
+
 impl Pod {
     pub(super) fn of(raw: &Raw) -> Self {
         let ready = raw

@@ -2,11 +2,13 @@
 //! use. Everything else is skipped while it is read.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use kube::Resource;
 use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
 use nokube_domain::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::watches::Watched;
 use super::{DEPLOYMENT_LABEL, GENERATION, RESTARTED, REVISION, Template, Warning, Workload};
@@ -15,7 +17,7 @@ use crate::api::shortened;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Raw {
-    metadata: ObjectMeta,
+    metadata: Metadata,
     pub(super) spec: Spec,
     pub(super) status: Status,
     involved_object: ObjectName,
@@ -25,6 +27,46 @@ pub(super) struct Raw {
     last_timestamp: Option<String>,
     count: Option<u32>,
     event_time: Option<String>,
+}
+
+/// What is read of metadata. Who manages which field is often more than all the rest together.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Meta {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    deletion_timestamp: Option<IgnoredAny>,
+}
+
+/// The part of it that `kube` asks for, and whether the object is being removed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(from = "Meta")]
+struct Metadata {
+    object: ObjectMeta,
+    is_going: bool,
+}
+
+impl From<Meta> for Metadata {
+    fn from(read: Meta) -> Self {
+        Self {
+            object: ObjectMeta {
+                name: read.name,
+                namespace: read.namespace,
+                uid: read.uid,
+                resource_version: read.resource_version,
+                generation: read.generation,
+                labels: read.labels,
+                annotations: read.annotations,
+                ..ObjectMeta::default()
+            },
+            is_going: read.deletion_timestamp.is_some(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -108,19 +150,23 @@ pub(super) struct Terminated {
 
 impl Raw {
     pub(super) fn name(&self) -> &str {
-        self.metadata.name.as_deref().unwrap_or_default()
+        self.metadata.object.name.as_deref().unwrap_or_default()
     }
 
     pub(super) fn namespace(&self) -> &str {
-        self.metadata.namespace.as_deref().unwrap_or_default()
+        self.metadata
+            .object
+            .namespace
+            .as_deref()
+            .unwrap_or_default()
     }
 
     pub(super) fn uid(&self) -> &str {
-        self.metadata.uid.as_deref().unwrap_or_default()
+        self.metadata.object.uid.as_deref().unwrap_or_default()
     }
 
     pub(super) fn is_going(&self) -> bool {
-        self.metadata.deletion_timestamp.is_some()
+        self.metadata.is_going
     }
 
     pub(super) fn deployment(&self) -> Option<&str> {
@@ -128,12 +174,12 @@ impl Raw {
     }
 
     fn label(&self, name: &str) -> Option<&str> {
-        let labels = self.metadata.labels.as_ref()?;
+        let labels = self.metadata.object.labels.as_ref()?;
         labels.get(name).map(String::as_str)
     }
 
     fn annotation(&self, name: &str) -> Option<&str> {
-        let annotations = self.metadata.annotations.as_ref()?;
+        let annotations = self.metadata.object.annotations.as_ref()?;
         annotations.get(name).map(String::as_str)
     }
 
@@ -161,6 +207,7 @@ impl Raw {
         });
         Workload {
             kind,
+            object_generation: self.metadata.object.generation.unwrap_or_default(),
             generation: self
                 .annotation(GENERATION)
                 .and_then(|generation| generation.parse().ok())
@@ -240,10 +287,10 @@ impl Resource for Raw {
     }
 
     fn meta(&self) -> &ObjectMeta {
-        &self.metadata
+        &self.metadata.object
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+        &mut self.metadata.object
     }
 }

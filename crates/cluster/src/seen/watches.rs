@@ -1,11 +1,13 @@
 //! The watches: one per kind, over all namespaces, of what bears this platform's label. `kube` goes on
-//! where a broken watch ended and lists anew when the cluster has forgotten that place (410).
+//! where a broken watch ended, and lists anew when a watch is told that the cluster has forgotten that
+//! place (410). That it says so instead of beginning a watch is met here.
 
 use std::collections::HashSet;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use kube::Api;
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::WatchStreamExt as _;
@@ -18,6 +20,10 @@ use crate::metrics::{Metrics, WATCHED};
 
 /// Objects of a page of a first list: the memory of one page is held at a time.
 const PAGE: u32 = 50;
+/// Before all is listed anew, doubled each time in a row: a list of everything is dear to a cluster that
+/// forgets what it has just told.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
 /// A kind that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,40 +73,89 @@ pub(crate) async fn follow(
     seen: Arc<Seen>,
     metrics: Arc<Metrics>,
 ) {
-    let api: Api<Raw> = Api::all_with(cluster.client(), &watched.resource());
-    // Waits longer after each failure in a row, up to half a minute.
-    let mut events = pin!(watcher(api, watched.config(&platform)).default_backoff());
-    let mut found = HashSet::new();
-    let mut failing = false;
-    while let Some(event) = events.next().await {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => {
-                metrics.watch_restarted(watched.index());
-                if is_no_such_kind(&error) {
-                    seen.no_such_kind(watched);
-                }
-                if !failing {
-                    tracing::warn!(kind = watched.name(), %error, "a watch broke off and begins again");
-                }
-                failing = true;
-                continue;
-            }
-        };
-        failing = false;
-        match event {
-            Event::Init => found.clear(),
-            Event::InitApply(raw) => found.extend(seen.take_in(watched, &raw)),
-            Event::InitDone => {
-                seen.listed(watched, &found);
-                found = HashSet::new();
-            }
-            Event::Apply(raw) => {
-                seen.take_in(watched, &raw);
-            }
-            Event::Delete(raw) => seen.take_out(watched, &raw),
+    let watch = Watch {
+        watched,
+        seen,
+        metrics,
+    };
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let api: Api<Raw> = Api::all_with(cluster.client(), &watched.resource());
+        // Waits longer after each failure in a row, up to half a minute.
+        let events = watcher(api, watched.config(&platform)).default_backoff();
+        if watch.until_forgotten(pin!(events)).await {
+            pause = FIRST_PAUSE;
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// What a watch is for.
+struct Watch {
+    watched: Watched,
+    seen: Arc<Seen>,
+    metrics: Arc<Metrics>,
+}
+
+impl Watch {
+    /// Takes in what is told until the cluster does not know any more where to begin. True when it told
+    /// anything after the list.
+    async fn until_forgotten(
+        &self,
+        mut events: Pin<&mut impl Stream<Item = watcher::Result<Event<Raw>>>>,
+    ) -> bool {
+        let (watched, seen) = (self.watched, &self.seen);
+        let mut found = HashSet::new();
+        let mut failing = false;
+        let mut has_told = false;
+        while let Some(event) = events.next().await {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    self.metrics.watch_restarted(watched.index());
+                    if is_no_such_kind(&error) {
+                        seen.no_such_kind(watched);
+                    }
+                    if !failing {
+                        tracing::warn!(kind = watched.name(), %error, "a watch broke off and begins again");
+                    }
+                    if is_forgotten(&error) {
+                        return has_told;
+                    }
+                    failing = true;
+                    continue;
+                }
+            };
+            failing = false;
+            match event {
+                Event::Init => found.clear(),
+                Event::InitApply(raw) => found.extend(seen.take_in(watched, &raw)),
+                Event::InitDone => {
+                    seen.listed(watched, &found);
+                    found = HashSet::new();
+                }
+                Event::Apply(raw) => {
+                    has_told = true;
+                    seen.take_in(watched, &raw);
+                }
+                Event::Delete(raw) => {
+                    has_told = true;
+                    seen.take_out(watched, &raw);
+                }
+            }
+        }
+        has_told
+    }
+}
+
+/// The version to go on from is too old. `kube` 5 begins the same watch again then, for ever, when that is
+/// the answer's status and not an event.
+fn is_forgotten(error: &watcher::Error) -> bool {
+    matches!(
+        error,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410
+    )
 }
 
 /// A list of a kind that the cluster does not know is a 404.

@@ -24,6 +24,9 @@ use crate::seen::GENERATION;
 
 /// Begins the name of what holds an application's data.
 const VOLUME: &str = "PersistentVolumeClaim/";
+const SERVICE: &str = "Service";
+/// Its type when it has a port of every node.
+const NODE_PORT: &str = "NodePort";
 /// Kinds whose objects are of one revision, and are read by its pods as long as there are any.
 const OF_ONE_REVISION: [&str; 2] = ["ConfigMap", "Secret"];
 
@@ -74,6 +77,25 @@ struct ScaledSpec {
     replicas: Option<u32>,
 }
 
+/// What is read of a `Service`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Service {
+    spec: ServiceSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ServiceSpec {
+    ports: Vec<ServicePort>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ServicePort {
+    node_port: Option<u16>,
+}
+
 impl ClusterTarget {
     pub(super) async fn apply_all(
         &self,
@@ -87,9 +109,14 @@ impl ClusterTarget {
         let _turn = self.turns.take(&app.namespace).await;
         // It is never closed.
         let _place = self.work.acquire().await;
-        let looked = match app.desired {
-            DesiredState::Running => self.artifacts.facts(app).await?,
-            DesiredState::Stopped => Facts::default(),
+        let known = self.inventory.get(id).and_then(|entry| entry.look.clone());
+        let (look, looked) = match app.desired {
+            DesiredState::Running => {
+                let look = self.artifacts.seen(app, known).await?;
+                let facts = self.artifacts.facts(look.as_deref())?;
+                (look, facts)
+            }
+            DesiredState::Stopped => (known, Facts::default()),
         };
         let mut entry = match self.inventory.get(id) {
             Some(entry) => Entry::clone(&entry),
@@ -121,19 +148,30 @@ impl ClusterTarget {
         check_places(app, &shared, &objects)?;
 
         let wanted: BTreeSet<String> = objects.iter().map(Object::id).collect();
+        entry.look = look;
         // What an earlier attempt had begun stays listed until it is looked at below.
         entry.begun.extend(wanted.difference(&entry.made).cloned());
         self.write_down(&entry).await?;
         nokube_faults::crash_point("cluster.inventory_written");
         self.seen.register(id, &app.namespace, &app.service);
-        self.seen.awaits(id, app.generation);
+        // The same again, for the sake of what somebody may have changed.
+        let since = entry.applied.as_ref().filter(|applied| {
+            applied.generation == app.generation
+                && applied.desired == app.desired
+                && self.seen.look(id, |seen| seen.workload.is_some())
+        });
+        let since = since.map(|applied| applied.at_ms);
+        if since.is_none() {
+            self.seen.awaits(id, app.generation);
+        }
 
         let is_new = self.prepare_namespace(app, &shared).await?;
         facts.volume = self.volume(app, &entry).await?;
         if facts.volume.is_some() {
             objects = app_objects(app, secrets, &facts, &self.settings).map_err(refused)?;
         }
-        if entry.applied.is_some() && app.desired == DesiredState::Running {
+        let is_new_revision = entry.applied.is_some() && since.is_none();
+        if is_new_revision && app.desired == DesiredState::Running {
             self.try_dry(app, &objects, &entry).await?;
         }
         self.make_room(app, &entry, &facts).await?;
@@ -142,11 +180,17 @@ impl ClusterTarget {
             entry.begun.remove(&object);
         }
         self.hand_over_copies(app, &entry).await?;
+        let workload = workload(app);
+        let mut object_generation = None;
         for object in &objects {
-            self.write(app, object, &entry, is_new).await?;
+            let written = self.write(app, object, &entry, is_new).await?;
+            if object.kind == workload.kind && object.name == workload.name {
+                object_generation = Some(written.generation);
+            }
             nokube_faults::crash_point("cluster.object_applied");
         }
         nokube_faults::crash_point("cluster.objects_applied");
+        let node_port = self.given_node_port(&objects).await?;
 
         let unwanted: Vec<String> = entry
             .all()
@@ -174,9 +218,12 @@ impl ClusterTarget {
             restarted: facts.restarted,
             shape: shape(app),
             scales: scales(app),
-            at_ms: now_ms(),
+            at_ms: since.unwrap_or_else(now_ms),
+            node_port,
         });
-        self.write_down(&entry).await
+        self.write_down(&entry).await?;
+        self.seen.written(id, object_generation);
+        Ok(())
     }
 
     /// The volume that is there: what an earlier revision asked for, or an operator has made larger.
@@ -349,14 +396,14 @@ impl ClusterTarget {
         object: &Object,
         entry: &Entry,
         namespace_is_new: bool,
-    ) -> Result<(), TargetError> {
+    ) -> Result<Meta, TargetError> {
         let id = object.id();
         let failed = |error| self.note_namespace(Some(&app.namespace), &error, &id);
         if !namespace_is_new && !entry.made.contains(&id) {
             self.check_ours(app, &id).await?;
         }
         match self.cluster.apply(object, false, false).await {
-            Ok(_) => Ok(()),
+            Ok(written) => Ok(written),
             Err(error) if error.why() == Some(Why::FieldsHeld) => {
                 self.check_ours(app, &id).await?;
                 tracing::info!(
@@ -366,11 +413,28 @@ impl ClusterTarget {
                 self.cluster
                     .apply(object, true, false)
                     .await
-                    .map(|_| ())
                     .map_err(failed)
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// The port of every node that the cluster gave one of these, if it is such a `Service`.
+    async fn given_node_port(&self, objects: &[Object]) -> Result<Option<u16>, TargetError> {
+        let by_node =
+            |object: &&Object| object.kind == SERVICE && object.body["spec"]["type"] == NODE_PORT;
+        let Some(object) = objects.iter().find(by_node) else {
+            return Ok(None);
+        };
+        let place = Place {
+            kind: SERVICE,
+            namespace: object.namespace.as_deref(),
+        };
+        let found = self.cluster.get::<Service>(place, &object.name).await;
+        let found = found
+            .map_err(|error| self.note_namespace(place.namespace, &error, &object.id()))?
+            .unwrap_or_default();
+        Ok(found.spec.ports.iter().find_map(|port| port.node_port))
     }
 
     async fn check_ours(&self, app: &AppSpec, object: &str) -> Result<(), TargetError> {

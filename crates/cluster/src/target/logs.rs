@@ -107,7 +107,7 @@ impl ClusterTarget {
     /// Those that live, then those that end.
     fn pods_to_read(&self, app: &AppSpec) -> Vec<(String, Pod)> {
         let mut pods: Vec<(String, Pod)> = self.seen.look(&app.deployment_id, |seen| {
-            let owned = |(name, pod): (&String, &Pod)| (name.clone(), pod.clone());
+            let owned = |(name, pod): (&str, &Pod)| (name.to_owned(), pod.clone());
             seen.pods.iter().map(owned).collect()
         });
         pods.sort_by_key(|(_, pod)| pod.going);

@@ -28,6 +28,7 @@ use nokube_sidecar::{
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub(crate) use self::apply::now_ms;
 use self::remove::Removing;
@@ -66,8 +67,8 @@ pub(crate) struct ClusterTarget {
     leading: watch::Receiver<bool>,
     /// Who works in a namespace, works there alone.
     turns: Turns,
-    /// Namespaces that are as they should be, by a hash of what they should be.
-    namespaces: Mutex<HashMap<String, String>>,
+    /// Namespaces that are as they should be: a hash of what they should be, and since when.
+    namespaces: Mutex<HashMap<String, (String, Instant)>>,
     removing: Mutex<HashMap<String, Removing>>,
     /// Taken after a namespace's turn: who waits for that keeps nobody else from working.
     work: Semaphore,
@@ -124,6 +125,29 @@ impl ClusterTarget {
             pages: Semaphore::new(PAGES_AT_ONCE),
             watches: Mutex::new(watches),
         }))
+    }
+
+    fn node_port(&self, app: &AppSpec) -> Option<u16> {
+        self.inventory
+            .get(&app.deployment_id)?
+            .applied
+            .as_ref()?
+            .node_port
+    }
+
+    /// Which port of every node leads to a deployment: there is no address to show where nobody has said
+    /// where nodes are.
+    fn told_node_port(&self, app: &AppSpec) -> Option<DeploymentEvent> {
+        let entry = self.inventory.get(&app.deployment_id)?;
+        let applied = entry.applied.as_ref()?;
+        Some(DeploymentEvent {
+            time: Timestamp::from_millis(applied.at_ms).to_string(),
+            kind: EventKind::Normal,
+            reason: "NodePort".to_owned(),
+            message: format!("Port {} of every node leads to it.", applied.node_port?),
+            object: None,
+            count: 1,
+        })
     }
 
     /// Whoever does not lead any more changes nothing.
@@ -221,6 +245,8 @@ impl Target for ClusterTarget {
                 self.remove_old(id).await;
             }
         }
+        observed.stale = observed.applied == Some(app.generation)
+            && self.seen.is_to_be_written(id, app.spec.enable_autoscaling);
         if let Some(removing) = lock(&self.removing).get(id)
             && let Some(message) = removing.message()
         {
@@ -230,7 +256,7 @@ impl Target for ClusterTarget {
     }
 
     fn access_url(&self, app: &AppSpec) -> Option<String> {
-        nokube_manifests::access_url(app, &self.settings)
+        nokube_manifests::access_url(app, &self.settings, self.node_port(app))
     }
 
     async fn logs(&self, app: &AppSpec, query: LogQuery) -> Result<LogPage, TargetError> {
@@ -250,9 +276,11 @@ impl Target for ClusterTarget {
             object: Some(warning.object.to_string()),
             count: warning.count,
         };
-        Ok(self.seen.look(&app.deployment_id, |seen| {
+        let mut events: Vec<_> = self.seen.look(&app.deployment_id, |seen| {
             seen.warnings.iter().map(event).collect()
-        }))
+        });
+        events.extend(self.told_node_port(app));
+        Ok(events)
     }
 
     async fn next_event(&self) -> TargetEvent {

@@ -1,16 +1,21 @@
 //! Whose a namespace and what is in it are. Only what bears our labels is touched: this platform's, and
 //! for a namespace also that of exactly this project and environment.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use nokube_api::sidecar::AppSpec;
 use nokube_domain::Namespace;
 use nokube_manifests::{Object, PodSecurity, namespace_objects};
 use nokube_sidecar::TargetError;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::{ClusterTarget, lock};
 use crate::api::{CallError, Meta, Place, Why};
 use crate::inventory::Entry;
-use crate::seen::DEPLOYMENT_LABEL;
+use crate::seen::{DEPLOYMENT_LABEL, EVERY};
 
 pub(super) const PLATFORM: &str = "nokube.dev/platform";
 /// What a namespace has to agree in with the deployment that is to live in it.
@@ -39,8 +44,36 @@ const LOOKED_FOR: [&str; 7] = [
 ];
 /// The label of cert-manager's pods that answer a challenge.
 const SOLVER: &str = "acme.cert-manager.io/http01-solver";
+/// So long nobody is expected to have changed what deployments share: shorter than the time after which
+/// each of them is written again.
+const BELIEVED: Duration = EVERY.saturating_sub(Duration::from_secs(3 * 60));
+const QUOTA: &str = "ResourceQuota";
+/// The cluster's controller looks at a new quota at once; where none runs, the deployment waits and says so.
+const QUOTA_LIMIT: Duration = Duration::from_secs(5);
+const QUOTA_PAUSE: Duration = Duration::from_millis(50);
 /// Names that a message lists.
 const MOST_NAMED: usize = 5;
+
+/// What is read of a quota.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ResourceQuota {
+    spec: Hard,
+    status: Hard,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Hard {
+    hard: BTreeMap<String, String>,
+}
+
+impl ResourceQuota {
+    /// What is wanted is what is counted. Both are in the cluster's own spelling.
+    fn holds(&self) -> bool {
+        !self.spec.hard.is_empty() && self.spec == self.status
+    }
+}
 
 impl ClusterTarget {
     /// Refuses namespaces that can never be a deployment's.
@@ -70,7 +103,10 @@ impl ClusterTarget {
             return Ok(false);
         };
         let wanted = hash_of(shared);
-        if lock(&self.namespaces).get(&app.namespace) == Some(&wanted) {
+        let is_as_it_should_be = lock(&self.namespaces)
+            .get(&app.namespace)
+            .is_some_and(|(known, at)| *known == wanted && at.elapsed() < BELIEVED);
+        if is_as_it_should_be {
             return Ok(false);
         }
         let what = format!("Namespace/{}", app.namespace);
@@ -101,7 +137,10 @@ impl ClusterTarget {
         for object in rest {
             self.write_shared(object).await?;
         }
-        lock(&self.namespaces).insert(app.namespace.clone(), wanted);
+        if let Some(quota) = rest.iter().find(|object| object.kind == QUOTA) {
+            self.quota_holds(quota).await?;
+        }
+        lock(&self.namespaces).insert(app.namespace.clone(), (wanted, Instant::now()));
         Ok(is_new)
     }
 
@@ -115,6 +154,29 @@ impl ClusterTarget {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the cluster counts what a quota bounds: what is made before that may exceed it.
+    async fn quota_holds(&self, quota: &Object) -> Result<(), TargetError> {
+        let place = Place {
+            kind: QUOTA,
+            namespace: quota.namespace.as_deref(),
+        };
+        let end = Instant::now() + QUOTA_LIMIT;
+        loop {
+            let found = self.cluster.get::<ResourceQuota>(place, &quota.name).await;
+            let found =
+                found.map_err(|error| self.note_namespace(place.namespace, &error, &quota.id()))?;
+            if found.is_some_and(|found| found.holds()) {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(TargetError::Unavailable(
+                    "the cluster does not hold the namespace's quota yet".to_owned(),
+                ));
+            }
+            tokio::time::sleep(QUOTA_PAUSE).await;
+        }
     }
 
     /// In a namespace of ours such objects are ours, whoever made them first (`ServiceAccount/default` is

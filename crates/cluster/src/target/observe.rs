@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use nokube_api::sidecar::{AppSpec, ArtifactKind, DesiredState};
 use nokube_sidecar::{Health, Observed};
 
+use crate::api::known_kind;
 use crate::inventory::{Applied, Entry};
 use crate::seen::{App, Pod, Template, Trouble, Warning, told};
 
@@ -30,6 +31,7 @@ pub(super) fn observe(app: &AppSpec, entry: &Entry, seen: &App) -> Observed {
             .filter(|_| !is_missing)
             .map(|applied| applied.generation),
         serving: applied.map(|applied| applied.generation),
+        stale: false,
         health: match applied {
             Some(applied) if !is_missing => health(app, entry, applied, seen, ready),
             _ => Health::Progressing(None),
@@ -174,13 +176,13 @@ fn current<'a>(applied: &'a Applied, seen: &'a App) -> impl Iterator<Item = &'a 
 }
 
 /// Kinds of what was made, the namespace included.
-fn kinds(entry: &Entry) -> Vec<String> {
+fn kinds(entry: &Entry) -> Vec<&'static str> {
     let made = entry
         .made
         .iter()
-        .filter_map(|object| object.split('/').next());
+        .filter_map(|object| known_kind(object.split('/').next()?));
     let kinds: BTreeSet<&str> = made.chain(["Namespace"]).collect();
-    kinds.into_iter().map(str::to_owned).collect()
+    kinds.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -200,6 +202,7 @@ mod tests {
                 shape: String::new(),
                 scales: false,
                 at_ms: AT_MS,
+                node_port: None,
             }),
             ..Entry::new(app)
         }
@@ -224,7 +227,7 @@ mod tests {
     fn seen(pods: Vec<Pod>) -> App {
         let mut seen = crate::seen::tests::with_workload(2);
         for (number, pod) in pods.into_iter().enumerate() {
-            seen.pods.insert(format!("api-1-{number}"), pod);
+            seen.pods.insert(&format!("api-1-{number}"), pod);
         }
         seen
     }

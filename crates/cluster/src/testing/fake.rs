@@ -51,6 +51,10 @@ struct State {
     history: Vec<(u64, &'static str, String, Value)>,
     /// Watches that began before this many changes are ended.
     watches_end_at: u64,
+    /// No controller counts what a new quota bounds.
+    quotas_wait: bool,
+    /// Those that would go on from before are refused, instead of begun and ended by an event.
+    refuses_watches: bool,
     rules: Vec<Rule>,
     logs: BTreeMap<String, String>,
     calls: Vec<String>,
@@ -185,6 +189,16 @@ impl Fake {
         self.tell();
     }
 
+    /// From now on a watch from a version that is forgotten is not begun: the answer's status is 410.
+    pub(crate) fn refuse_old_watches(&self) {
+        self.lock().refuses_watches = true;
+    }
+
+    /// New quotas are counted from now on, or not yet.
+    pub(crate) fn let_quotas_wait(&self, wait: bool) {
+        self.lock().quotas_wait = wait;
+    }
+
     /// `VERB path` of all calls so far.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.lock().calls.clone()
@@ -282,8 +296,15 @@ impl Fake {
     fn watch(&self, target: &Target, query: &BTreeMap<String, String>) -> Response<FakeBody> {
         let since: u64 = query["resourceVersion"].parse().unwrap_or_default();
         let labels = query.get("labelSelector").cloned().unwrap_or_default();
-        if since < self.lock().watches_end_at {
-            // As the API server says it: a good answer with one bad event.
+        let (end_at, refuses) = {
+            let state = self.lock();
+            (state.watches_end_at, state.refuses_watches)
+        };
+        if since < end_at && refuses {
+            return status(410, "Expired", "too old resource version", None);
+        }
+        if since < end_at {
+            // As the API server mostly says it: a good answer with one bad event.
             let gone = json!({
                 "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
                 "reason": "Expired", "message": "too old resource version",
@@ -529,6 +550,17 @@ impl State {
         } else {
             "ADDED"
         };
+        let generation = before.map_or(1, |before| {
+            let known = before["metadata"]["generation"].as_i64().unwrap_or(1);
+            known + i64::from(before["spec"] != object["spec"])
+        });
+        if collection.ends_with("/resourcequotas") && !self.quotas_wait {
+            object["status"]["hard"] = object["spec"]["hard"].clone();
+        }
+        if object["spec"]["type"] == "NodePort" {
+            object["spec"]["ports"][0]["nodePort"] = Value::from(31_080);
+        }
+        object["metadata"]["generation"] = Value::from(generation);
         if let Some(at) = before.and_then(|before| before["metadata"].get("deletionTimestamp")) {
             object["metadata"]["deletionTimestamp"] = at.clone();
         }

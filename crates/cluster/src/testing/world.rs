@@ -42,6 +42,15 @@ impl World {
         Self::with(Fake::new(), settings).await
     }
 
+    /// Where somebody has said where nodes are.
+    pub(crate) async fn with_node_address(address: &str) -> Self {
+        let settings = Settings {
+            node_address: Some(address.to_owned()),
+            ..settings()
+        };
+        Self::with(Fake::new(), settings).await
+    }
+
     /// In a cluster that was prepared.
     pub(crate) async fn over(fake: Fake) -> Self {
         Self::with(fake, settings()).await

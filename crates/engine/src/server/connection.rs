@@ -1,8 +1,10 @@
 //! One connection: hyper with our bounds, and what is done to every request before anybody answers it.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, header};
@@ -10,9 +12,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio_util::sync::CancellationToken;
 
-use super::connections::Entry;
+use super::connections::{Entry, Order};
 use super::rest::Rest;
 use super::stream::{Socket, Stream};
 use super::{CLIENT_ADDR, CLIENT_SCHEME, Handler, Peer, ServerOptions};
@@ -31,7 +32,6 @@ pub(super) async fn serve<H: Handler>(
     entry: Entry,
     handler: Arc<H>,
     options: Arc<ServerOptions>,
-    shutdown: CancellationToken,
 ) {
     let stall = Duration::from_millis(options.write_stall_ms);
     let pace = PaceLimits {
@@ -68,15 +68,21 @@ pub(super) async fn serve<H: Handler>(
         .half_close(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        // No answer is being made on it. What is made and not sent is lost, as when a client idles too long.
-        () = entry.activity.dismissed().cancelled() => return,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut is_finishing = false;
+    let result = std::future::poll_fn(|cx| {
+        match entry.activity.order(cx.waker()) {
+            Order::Serve => {}
+            Order::Finish if is_finishing => {}
+            Order::Finish => {
+                is_finishing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            // What is made and not sent is lost, as when a client idles too long.
+            Order::Drop => return Poll::Ready(Ok(())),
         }
-    };
+        connection.as_mut().poll(cx)
+    })
+    .await;
     if let Err(error) = result {
         // Clients go away in the middle every day.
         tracing::debug!(%error, "a connection ended early");

@@ -1,12 +1,13 @@
-//! The connections that are open: how many of one client, and which of them idle.
+//! The connections that are open: how many of one client, which of them idle, and what they are told from outside.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::Instant;
 
-use tokio_util::sync::CancellationToken;
+use futures::task::AtomicWaker;
 
 /// Requests are being answered.
 const BUSY: u64 = u64::MAX;
@@ -26,12 +27,27 @@ struct Inner {
     by_customer: HashMap<IpAddr, u32>,
 }
 
-/// What one connection does.
+/// What one connection does, and is told to do.
+///
+/// A connection asks for its orders whenever it is polled. That is an atomic load, where cancellation tokens that all
+/// connections share would be a lock that all of them take several times for each request.
 pub(super) struct Activity {
     base: Instant,
     /// Milliseconds after `base` since when it idles, [`BUSY`] or [`DISMISSED`].
     state: AtomicU64,
-    dismissed: CancellationToken,
+    order: AtomicU8,
+    task: AtomicWaker,
+}
+
+/// What a connection is to do. A later one of these is never taken back for an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Order {
+    Serve,
+    /// Answer what has been asked, then end.
+    Finish,
+    /// End now.
+    Drop,
 }
 
 impl Connections {
@@ -60,7 +76,8 @@ impl Connections {
             base: self.base,
             // Nobody serves it yet.
             state: AtomicU64::new(BUSY),
-            dismissed: CancellationToken::new(),
+            order: AtomicU8::new(Order::Serve as u8),
+            task: AtomicWaker::new(),
         });
         inner.open.insert(id, Arc::clone(&activity));
         Some(Entry {
@@ -92,9 +109,16 @@ impl Connections {
             );
             // Else a request has just come.
             if exchanged.is_ok() {
-                activity.dismissed.cancel();
+                activity.tell(Order::Drop);
                 return;
             }
+        }
+    }
+
+    /// Tells all of them.
+    pub(super) fn tell(&self, order: Order) {
+        for activity in self.lock().open.values() {
+            activity.tell(order);
         }
     }
 
@@ -120,9 +144,24 @@ impl Activity {
         Some(Busy(Arc::clone(self)))
     }
 
-    /// Told when the connection must end to make room.
-    pub(super) fn dismissed(&self) -> &CancellationToken {
-        &self.dismissed
+    fn tell(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::AcqRel);
+        self.task.wake();
+    }
+
+    /// What to do now; `waker` is woken when that changes.
+    pub(super) fn order(&self, waker: &Waker) -> Order {
+        // Before it is looked: an order that comes in between wakes.
+        self.task.register(waker);
+        self.told()
+    }
+
+    fn told(&self) -> Order {
+        match self.order.load(Ordering::Acquire) {
+            0 => Order::Serve,
+            1 => Order::Finish,
+            _ => Order::Drop,
+        }
     }
 }
 
@@ -203,11 +242,25 @@ mod tests {
         let working = first.activity.begin().expect("not dismissed");
         connections.dismiss_idle();
         connections.dismiss_idle();
-        assert!(!first.activity.dismissed().is_cancelled());
-        assert!(second.activity.dismissed().is_cancelled());
+        assert_eq!(first.activity.told(), Order::Serve);
+        assert_eq!(second.activity.told(), Order::Drop);
         assert!(second.activity.begin().is_none());
         drop(working);
         connections.dismiss_idle();
-        assert!(first.activity.dismissed().is_cancelled());
+        assert_eq!(first.activity.told(), Order::Drop);
+    }
+
+    #[test]
+    fn an_order_wakes_and_no_lesser_one_takes_its_place() {
+        let connections = Arc::new(Connections::new());
+        let entry = connections.add(None, 0).expect("added");
+        let woken = futures::task::noop_waker();
+        assert_eq!(entry.activity.order(&woken), Order::Serve);
+        connections.tell(Order::Finish);
+        assert!(entry.activity.task.take().is_none(), "it was woken");
+        assert_eq!(entry.activity.order(&woken), Order::Finish);
+        connections.tell(Order::Drop);
+        connections.tell(Order::Finish);
+        assert_eq!(entry.activity.order(&woken), Order::Drop);
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connections::Connections;
+use self::connections::{Connections, Order};
 use crate::Body;
 use crate::request::Client;
 
@@ -132,8 +132,6 @@ pub async fn serve<H: Handler>(
     let table = Arc::new(Connections::new());
     let options = Arc::new(options);
     let connections = TaskTracker::new();
-    // Ends connections by force when draining took too long.
-    let kill = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -166,24 +164,20 @@ pub async fn serve<H: Handler>(
             entry,
             Arc::clone(&handler),
             Arc::clone(&options),
-            shutdown.clone(),
         );
-        let kill = kill.clone();
         connections.spawn(async move {
-            tokio::select! {
-                () = serving => {}
-                () = kill.cancelled() => {}
-            }
+            serving.await;
             drop(place);
         });
     }
     drop(listener);
+    table.tell(Order::Finish);
     connections.close();
     if tokio::time::timeout(Duration::from_millis(options.drain_ms), connections.wait())
         .await
         .is_err()
     {
-        kill.cancel();
+        table.tell(Order::Drop);
         connections.wait().await;
     }
 }

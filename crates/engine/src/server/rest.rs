@@ -28,14 +28,14 @@ impl Rest {
             .size_hint()
             .upper()
             .is_some_and(|upper| upper <= SMALL_BODY_BYTES);
-        let unread = Arc::new(AtomicBool::new(true));
-        let followed = (!small).then(|| Self(Arc::clone(&unread)));
+        let unread = (!small).then(|| Arc::new(AtomicBool::new(true)));
+        let followed = unread.clone().map(Self);
         let request = request.map(|body| {
             let body = body.map_err(|error: hyper::Error| -> BodyError { error.into() });
-            if small {
-                return body.boxed_unsync();
+            match unread {
+                Some(unread) => Followed { body, unread }.boxed_unsync(),
+                None => body.boxed_unsync(),
             }
-            Followed { body, unread }.boxed_unsync()
         });
         (request, followed)
     }

@@ -8,6 +8,7 @@ use nokube_engine::server::{self, ServerOptions};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::Stage;
@@ -77,7 +78,7 @@ async fn a_server_that_ends_finishes_what_it_began() {
     }
     stop.cancel();
     assert_eq!(slow.await.expect("no panic").body, "rested");
-    let ended = tokio::time::timeout(Duration::from_secs(5), serving).await;
+    let ended = timeout(Duration::from_secs(5), serving).await;
     assert!(ended.is_ok(), "an idle connection keeps nothing alive");
     assert!(
         TcpStream::connect(addr).await.is_err(),
@@ -102,20 +103,42 @@ async fn a_client_that_never_finishes_its_head_is_cut_off() {
         options,
         stop.clone(),
     ));
-    let began = Instant::now();
-    let mut stream = TcpStream::connect(addr).await.expect("a connection");
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: dawdle.test\r\n")
-        .await
-        .expect("sent");
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest).await;
-    assert!(
-        began.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        began.elapsed()
-    );
+    // What there is of it at once, and a byte more from time to time.
+    for drips in [false, true] {
+        let began = Instant::now();
+        let stream = TcpStream::connect(addr).await.expect("a connection");
+        let (mut reader, mut writer) = stream.into_split();
+        let head = b"GET / HTTP/1.1\r\nhost: dawdle.test\r\n";
+        writer.write_all(head).await.expect("sent");
+        let dripping = tokio::spawn(async move {
+            while drips && writer.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            // Still open: it is not the client who ends.
+            std::future::pending::<()>().await;
+        });
+        let mut rest = Vec::new();
+        let ended = timeout(Duration::from_secs(10), reader.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "drips: {drips}");
+        assert!(began.elapsed() >= Duration::from_millis(200), "{rest:?}");
+        dripping.abort();
+    }
     stop.cancel();
+}
+
+/// The bound of a pause is ten seconds, which is what this waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_finishes_its_body_is_told_so() {
+    let served = Stage::new("slow-body").serve().await;
+    let mut stream = TcpStream::connect(served.addr).await.expect("a connection");
+    let head = "POST /echo HTTP/1.1\r\nhost: slow-body.test\r\ncontent-length: 10\r\n\r\n12345";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    let ended = timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(ended.is_ok(), "it was never given up: {answer}");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("body-too-slow"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,7 +165,7 @@ async fn more_connections_than_allowed_wait_for_a_place() {
     }
     let second = ask("/ok");
     assert_eq!(first.await.expect("no panic").body, "rested");
-    let answer = tokio::time::timeout(Duration::from_secs(10), second)
+    let answer = timeout(Duration::from_secs(10), second)
         .await
         .expect("in time");
     assert_eq!(answer.expect("no panic").body, "ok");
@@ -177,12 +200,12 @@ async fn a_connection_that_idles_makes_room_for_another() {
     for _ in 0..3 {
         let request = b"GET /ok HTTP/1.1\r\nhost: room.test\r\nconnection: close\r\n\r\n";
         let answer = crate::support::exchange(addr, request);
-        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
+        let answer = timeout(Duration::from_secs(10), answer).await;
         assert_eq!(answer.expect("in time").body, "ok");
     }
     // Which of the two has idled for longer depends on when the server noticed that its answer was taken.
     let mut other = [0; 1024];
-    let ended = tokio::time::timeout(Duration::from_secs(10), async {
+    let ended = timeout(Duration::from_secs(10), async {
         tokio::select! {
             () = until_closed(&mut kept, &mut bytes) => {}
             () = until_closed(&mut silent, &mut other) => {}

@@ -122,6 +122,26 @@ async fn instances_that_idle_make_room_for_other_components() {
     assert_eq!(served.get("/one/served").await.status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_idles_makes_room_in_memory_for_another_component() {
+    let routes = [("one", json!("/one/...")), ("other", json!("/other/..."))];
+    let mut stage = Stage::of("neighbours", &routes, &Value::Null);
+    // What is left beside 46 MiB is less than the probe begins with.
+    stage.config.share.memory_bytes = 48 << 20;
+    stage.config.reuse = Reuse {
+        max_requests_per_instance: 100,
+        idle_ms: 60_000,
+    };
+    let served = stage.serve().await;
+    assert_eq!(served.get("/one/grow?46").await.body, "46");
+    let other = served.get("/other/ok").await;
+    assert_eq!(
+        (other.status, other.body.as_str()),
+        (200, "ok"),
+        "{other:?}"
+    );
+}
+
 /// Without TCP_NODELAY the end of an answer waits until the client has acknowledged its beginning, which clients put off
 /// for 40 ms in the hope of sending something along (RFC 9293, 3.8.6.3).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

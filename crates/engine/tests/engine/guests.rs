@@ -29,6 +29,23 @@ fn built() -> &'static Path {
     })
 }
 
+/// All of them as WebAssembly, each with its source.
+pub(crate) fn all() -> Vec<(PathBuf, PathBuf)> {
+    let worlds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/worlds");
+    let sources = ["wasi02/src/bin", "wasi03/src/bin"]
+        .into_iter()
+        .flat_map(|folder| {
+            let sources = std::fs::read_dir(worlds.join(folder)).expect("the programs");
+            sources.map(|source| source.expect("a program").path())
+        });
+    sources
+        .map(|source| {
+            let name = source.file_stem().expect("a name");
+            (built().join(name).with_extension("wasm"), source)
+        })
+        .collect()
+}
+
 /// One of them as native code.
 pub(crate) fn program(name: &str) -> PathBuf {
     static NATIVE: Mutex<Option<TempDir>> = Mutex::new(None);

@@ -53,6 +53,35 @@ async fn an_import_nobody_provides_is_named_with_a_remedy() {
     assert!(error.contains("wasi:http/types@0.2.0-rc"), "{error}");
 }
 
+/// The names of docs/decisions/0024, in the versions that Spin has them in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_interface_that_is_left_out_has_its_own_remedy() {
+    let told = [
+        ("spin:postgres/postgres@3.0.0", "no PostgreSQL here yet"),
+        ("spin:postgres/postgres@4.0.0", "no PostgreSQL here yet"),
+        ("fermyon:spin/postgres@2.0.0", "no PostgreSQL here yet"),
+        ("fermyon:spin/rdbms-types@2.0.0", "no PostgreSQL or MySQL"),
+        ("spin:mysql/mysql@3.0.0", "no MySQL here; use SQLite"),
+        ("fermyon:spin/mysql@2.0.0", "no MySQL here; use SQLite"),
+        ("spin:redis/redis@3.0.0", "no Redis here"),
+        ("fermyon:spin/redis@2.0.0", "no Redis here"),
+        ("spin:mqtt/mqtt@3.0.0", "no MQTT here"),
+        ("fermyon:spin/mqtt@2.0.0", "no MQTT here"),
+        ("spin:llm/llm@3.0.0", "no AI inference here"),
+        ("fermyon:spin/llm@2.0.0", "no AI inference here"),
+    ];
+    let imports: String = told
+        .iter()
+        .map(|(name, _)| format!(r#"(import "{name}" (instance (export "x" (func))))"#))
+        .collect();
+    let error = load_wat(Stage::new("left-out"), &format!("(component {imports})")).await;
+    for (name, remedy) in told {
+        let (_, after) = error.split_once(&format!("imports {name}, ")).expect(name);
+        let sentence = after.split("; component ").next().unwrap_or_default();
+        assert!(sentence.contains(remedy), "{name}: {sentence}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interfaces_of_spin_1_are_refused_by_name() {
     // Without a version they are of Spin 1; with 2.0.0 the first three are provided.

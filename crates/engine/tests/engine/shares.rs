@@ -1,12 +1,12 @@
 //! What one application takes is its own share: others find what they need.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nokube_engine::ShareLimits;
+use nokube_engine::{Engine, EngineOptions, Registry, ShareLimits};
 use serde_json::{Value, json};
 
-use crate::support::Stage;
+use crate::support::{Served, Stage};
 
 /// Never ends by itself.
 const ENDLESS: &str =
@@ -157,4 +157,172 @@ async fn instances_of_one_application_share_its_memory() {
         .await;
     assert_eq!(holder.await.expect("no panic"), "30");
     assert_eq!(served.get("/grow?30").await.body, "30");
+}
+
+/// On an engine of its own.
+async fn served_by(engine: &Engine, stage: Stage) -> Arc<Served> {
+    let registry = Registry::new();
+    let app = engine.load(stage.config.clone()).await;
+    registry.put(app.expect("the application loads"));
+    Arc::new(Served::start(registry, stage).await)
+}
+
+fn small_engine(options: EngineOptions) -> Engine {
+    Engine::new(EngineOptions {
+        max_instances: 16,
+        ..options
+    })
+    .expect("an engine")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_applications_of_one_owner_leave_instances_to_others() {
+    let engine = small_engine(EngineOptions::tenants());
+    let mut greedy = Vec::new();
+    for number in 0..5 {
+        let routes = [("one", json!("/one/...")), ("two", json!("/two/..."))];
+        let mut stage = Stage::of(&format!("greedy-{number}"), &routes, &Value::Null);
+        stage.config.owner = "greedy".to_owned();
+        greedy.push(served_by(&engine, stage).await);
+    }
+    let mut stage = Stage::new("owned-by-another");
+    stage.config.owner = "modest".to_owned();
+    let modest = served_by(&engine, stage).await;
+    let naps: Vec<_> = greedy
+        .iter()
+        .flat_map(|served| [served; 8])
+        .zip(["/one/nap?5000", "/two/nap?5000"].into_iter().cycle())
+        .map(|(served, path)| {
+            let served = Arc::clone(served);
+            tokio::spawn(async move { served.get(path).await.status })
+        })
+        .collect();
+    let in_flight = |served: &Arc<Served>| {
+        let id = &served.stage.config.id;
+        served.registry.by_id(id).map_or(0, |app| app.in_flight())
+    };
+    while greedy.iter().map(in_flight).sum::<usize>() < naps.len() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..5 {
+        assert_eq!(modest.get("/ok").await.status, 200);
+    }
+    let mut served = 0;
+    for nap in naps {
+        match nap.await.expect("no panic") {
+            200 => served += 1,
+            status => assert_eq!(status, 503),
+        }
+    }
+    assert_eq!(served, 8, "half of the engine's");
+}
+
+/// The neighbour computes for four times its burst, so it needs the only place of those who compute for long some
+/// thirty times. In turns with twelve others it would take ten times as long as alone; in turns with one application
+/// about twice as long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_computes_for_long_takes_turns_with_applications_and_not_with_their_requests() {
+    const ROUNDS: &str = "/compute?200000000";
+    let engine = small_engine(EngineOptions {
+        heavy_slots: 1,
+        ..EngineOptions::tenants()
+    });
+    let mut stage = Stage::new("turning");
+    stage.config.limits.cpu_ms = 600_000;
+    let loops = served_by(&engine, stage).await;
+    let neighbour = served_by(&engine, Stage::new("beside-turning")).await;
+    let took = async || {
+        let began = Instant::now();
+        assert_eq!(neighbour.get(ROUNDS).await.status, 200);
+        began.elapsed()
+    };
+    took().await;
+    let alone = took().await;
+    let looping: Vec<_> = (0..12)
+        .map(|_| {
+            let loops = Arc::clone(&loops);
+            tokio::spawn(async move { loops.get("/loop").await.status })
+        })
+        .collect();
+    let app = loops.registry.by_id("turning").expect("it is there");
+    while app.in_flight() < looping.len() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // All of them are beyond their burst.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut beside = Duration::MAX;
+    for _ in 0..3 {
+        beside = beside.min(took().await);
+    }
+    for request in looping {
+        request.abort();
+    }
+    assert!(beside < alone * 6, "{alone:?} alone, {beside:?} beside");
+}
+
+/// Inserts until it is refused; what that said.
+async fn filled(served: &Served, path: &str) -> String {
+    for _ in 0..100 {
+        let insert = "INSERT INTO t VALUES (zeroblob(500000))";
+        let reply = served.post(path, insert).await;
+        if reply.status != 200 {
+            return reply.body;
+        }
+    }
+    panic!("it takes whatever comes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_databases_of_one_application_share_its_disk() {
+    const BUDGET: u64 = 16 << 20;
+    let mut stage = Stage::with_databases("disk-share", &["one", "two"]);
+    stage.config.share.disk_bytes = BUDGET;
+    let served = stage.serve().await;
+    for path in ["/sql?one", "/sql?two"] {
+        let create = "CREATE TABLE t (x)\nINSERT INTO t VALUES (zeroblob(500000))";
+        assert_eq!(served.post(path, create).await.status, 200);
+    }
+    for path in ["/sql?one", "/sql?two"] {
+        let refused = filled(&served, path).await;
+        assert!(refused.contains("DatabaseFull"), "{refused}");
+    }
+    let files = std::fs::read_dir(served.stage.dir.path()).expect("a folder");
+    let bytes: u64 = files
+        .map(|file| file.and_then(|file| file.metadata()))
+        .map(|file| file.expect("a file").len())
+        .sum();
+    // A log that was just written to the end is counted before the next statement.
+    assert!(bytes < BUDGET + (8 << 20), "{bytes} bytes");
+    // What is deleted makes room in its own database, which need not grow for it.
+    let again = "DELETE FROM t WHERE rowid = 1\nINSERT INTO t VALUES (zeroblob(400000))";
+    assert_eq!(served.post("/sql?one", again).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn databases_leave_a_reserve_of_the_disk_to_others() {
+    let first = Stage::with_databases("before-reserve", &["default"]);
+    let disk = rustix::fs::statvfs(first.dir.path()).expect("told");
+    let free = disk.f_bavail * disk.f_frsize;
+    let files = first.config.sqlite.clone();
+    let served = first.serve().await;
+    let fill = "CREATE TABLE t (x)\nINSERT INTO t VALUES (zeroblob(500000)), (2)";
+    assert_eq!(served.post("/sql?default", fill).await.status, 200);
+    // Less than that is free, and more than half of it; and less than half.
+    for (id, reserve, may_delete) in [("reserve", free / 4 * 5, true), ("short", u64::MAX, false)] {
+        let engine = small_engine(EngineOptions {
+            disk_reserve_bytes: Some(reserve),
+            ..EngineOptions::tenants()
+        });
+        let mut stage = Stage::with_databases(id, &["default"]);
+        stage.config.sqlite.clone_from(&files);
+        let served = served_by(&engine, stage).await;
+        let refused = filled(&served, "/sql?default").await;
+        assert!(refused.contains("DatabaseFull"), "{id}: {refused}");
+        let deleted = served
+            .post("/sql?default", "DELETE FROM t WHERE x = 2")
+            .await;
+        assert_eq!(deleted.status == 200, may_delete, "{id}: {deleted:?}");
+        let count = served.post("/sql?default", "SELECT count(*) FROM t").await;
+        assert_eq!((count.status, count.body.as_str()), (200, "1"), "{id}");
+    }
 }

@@ -121,6 +121,7 @@ impl Stage {
             .collect();
         let config = AppConfig {
             id: id.to_owned(),
+            owner: String::new(),
             generation: 1,
             hosts: vec![format!("{id}.test")],
             locked: LockedApp::from_json(locked.to_string().as_bytes())

@@ -11,6 +11,7 @@ use nokube_spinapp::locked::LockedVariable;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use wasmparser::{Parser, Payload};
 
 use crate::guests::{self, put};
 use crate::support::{Served, Stage};
@@ -295,4 +296,53 @@ async fn sockets_lead_nowhere_in_both_worlds() {
     }
     let nobody = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
     assert!(nobody.is_err(), "somebody connected");
+}
+
+/// `cargo xtask tidy` looks for a program of each interface by what the programs say of themselves.
+#[test]
+fn a_program_imports_the_interface_that_it_says_it_tries() {
+    let mut tried = 0;
+    for (wasm, source) in guests::all() {
+        let source = std::fs::read_to_string(source).expect("a program");
+        let said = source.lines().take_while(|line| line.starts_with("//!"));
+        let said = said.flat_map(|line| line.split('`').skip(1).step_by(2));
+        let wasm = std::fs::read(wasm).expect("it is compiled");
+        let imports = imports(&wasm);
+        for interface in said {
+            let Some((path, version)) = interface.split_once('@') else {
+                continue;
+            };
+            tried += 1;
+            let is_of = |import: &String| {
+                let Some((of, found)) = import.split_once('@') else {
+                    return false;
+                };
+                let rest = of.strip_prefix(path);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                    && found.starts_with(version)
+            };
+            assert!(imports.iter().any(is_of), "{interface}: {imports:?}");
+        }
+    }
+    assert!(tried >= 12, "{tried} interfaces");
+}
+
+/// What a component itself imports, without what is inside it.
+fn imports(wasm: &[u8]) -> Vec<String> {
+    let mut depth = 0_u32;
+    let mut imports = Vec::new();
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.expect("WebAssembly") {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                let names = section
+                    .into_iter()
+                    .map(|import| import.expect("an import").name);
+                imports.extend(names.map(|name| name.name.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    imports
 }

@@ -2,7 +2,8 @@
 //!
 //! `(?1 IS NULL OR x = ?1)` is shorter, and keeps the database from choosing an index by `x`.
 
-use super::Value;
+use super::{Db, DbError, FromRow, Value};
+use crate::Paging;
 
 /// A `WHERE` clause with its parameters.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,11 @@ impl Conditions {
 
     /// Adds a condition. Each `?` in it stands for the next of `values`.
     pub fn and(&mut self, condition: &'static str, values: &[Value]) {
+        self.push(condition, values);
+    }
+
+    /// The same for what a function of ours puts together.
+    pub(crate) fn push(&mut self, condition: &str, values: &[Value]) {
         self.text.push_str(if self.text.is_empty() {
             "WHERE "
         } else {
@@ -40,6 +46,30 @@ impl Conditions {
     pub fn parameter(&mut self, value: impl Into<Value>) -> String {
         self.parameters.push(value.into());
         format!("?{}", self.parameters.len())
+    }
+
+    /// One page of the rows, and how many there are on all of them. `rows` and `count` are queries up to their
+    /// conditions, `order` is what `ORDER BY` says.
+    ///
+    /// # Errors
+    /// As [`Db::query`].
+    pub async fn page<T: FromRow>(
+        mut self,
+        db: &Db,
+        rows: &str,
+        count: &str,
+        order: &str,
+        paging: Paging,
+    ) -> Result<(Vec<T>, u64), DbError> {
+        let statement = format!("{count} {}", self.text);
+        let (total,) = db.query_one(&statement, &self.parameters).await?;
+        let limit = self.parameter(paging.limit());
+        let offset = self.parameter(paging.offset());
+        let statement = format!(
+            "{rows} {} ORDER BY {order} LIMIT {limit} OFFSET {offset}",
+            self.text
+        );
+        Ok((db.query(&statement, &self.parameters).await?, total))
     }
 
     /// `WHERE …`, or nothing.

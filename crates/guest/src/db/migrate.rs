@@ -9,7 +9,7 @@ use super::{Db, DbError};
 
 /// One step of a schema. Never changed once released; what comes later is a new one.
 pub struct Migration {
-    /// From 1, without gaps.
+    /// Rising; one may be missing, and is never given to another later.
     pub version: i64,
     /// A name for people.
     pub name: &'static str,

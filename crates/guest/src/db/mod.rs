@@ -174,13 +174,34 @@ impl Deref for Tx {
 }
 
 impl Tx {
-    /// Runs an INSERT, UPDATE or DELETE and returns how many rows it touched.
+    /// Runs an INSERT, UPDATE or DELETE.
     ///
     /// # Errors
     /// As the database says; [`DbError::NotUnique`] when such a row exists.
-    pub async fn execute(&self, statement: &str, parameters: &[Value]) -> Result<u64, DbError> {
+    pub async fn execute(&self, statement: &str, parameters: &[Value]) -> Result<(), DbError> {
         self.db.connection.execute(statement, parameters).await?;
-        Ok(self.db.connection.changes())
+        Ok(())
+    }
+
+    /// Runs an INSERT, UPDATE or DELETE and returns how many rows it touched.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    pub async fn execute_counted(
+        &self,
+        statement: &str,
+        parameters: &[Value],
+    ) -> Result<u64, DbError> {
+        self.execute(statement, parameters).await?;
+        match self.db.connection.changes() {
+            // None, or a host that does not know: Spin's client of libSQL servers always says 0
+            // (tursodatabase/libsql#1434). The database knows, on the connection that a transaction has to itself.
+            0 => {
+                let (counted,): (u64,) = self.query_one("SELECT changes()", &[]).await?;
+                Ok(counted)
+            }
+            counted => Ok(counted),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
-//! Who may do what in a project: the one function that projects, builds and deploy ask.
+//! Who may see a project's rows, and who may do what in it: what projects, builds and deploy ask, and the only place
+//! that says it.
 
 use nokube_domain::{ProjectId, ProjectRole, UserId};
 
-use crate::db::Db;
+use crate::db::{Conditions, Db};
 use crate::{Caller, Error, params, row};
 
 row! {
@@ -36,6 +37,23 @@ pub struct ProjectAccess {
     pub branch: Option<String>,
     /// The caller's role in it.
     pub role: ProjectRole,
+}
+
+/// Keeps a query to the rows a caller may see: those of projects it is a member of, or all of them for an administrator
+/// who asks for everybody's. `project` is the column that says whose a row is.
+pub fn only_visible(
+    conditions: &mut Conditions,
+    project: &'static str,
+    caller: &Caller,
+    everybodys: bool,
+) {
+    if everybodys && caller.is_admin() {
+        return;
+    }
+    conditions.push(
+        &format!("{project} IN (SELECT m.project_id FROM project_members m WHERE m.user_id = ?)"),
+        params![caller.id],
+    );
 }
 
 /// The project, if the caller has at least the role `needed` in it. Administrators may read every

@@ -7,7 +7,7 @@
 mod access;
 mod followers;
 
-pub use access::{ProjectAccess, project_for};
+pub use access::{ProjectAccess, only_visible, project_for};
 pub use followers::{STREAM_MS, follow_until};
 
 use crate::Ctx;
@@ -72,4 +72,59 @@ pub async fn open(cx: &Ctx) -> Result<Db, DbError> {
     let db = cx.database(LABEL)?;
     migrate(&db, MIGRATIONS).await?;
     Ok(db)
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::Component;
+    use crate::db::Value;
+    use crate::testing::{TestApp, block_on};
+
+    static NOTHING: Component = Component {
+        name: "nothing",
+        routes: &[],
+    };
+
+    #[test]
+    fn later_migrations_have_higher_numbers() {
+        assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
+    }
+
+    #[test]
+    fn events_from_before_writes_became_cheaper_are_counted_and_found() {
+        let app = TestApp::new(&NOTHING);
+        let db = Db::open(app.host.as_ref(), LABEL).expect("the test's database");
+        let (before, cheaper) = MIGRATIONS.split_at(8);
+        assert_eq!(cheaper[0].name, "cheaper writes");
+        block_on(migrate(&db, before)).expect("migrations up to 8");
+        for (number, owner) in [(1, 7), (2, 7), (3, 8)] {
+            app.sql(
+                LABEL,
+                &format!(
+                    "INSERT INTO events VALUES ({number}, {owner}, 'id {number}', 'Sale', 'sale', NULL, 1, 0, 0, 0, \
+                     'draft', 0, 0, 0)"
+                ),
+            );
+            for word in ["sale", "summer"] {
+                let word = format!("INSERT INTO event_words VALUES ({owner}, '{word}', {number})");
+                app.sql(LABEL, &word);
+            }
+        }
+        let words = || app.sql(LABEL, "SELECT * FROM event_words ORDER BY 1, 2, 3");
+        let (had, whose) = (words(), |row: &Vec<Value>| row[0].clone());
+        assert_eq!(had.len(), 6);
+
+        block_on(migrate(&db, MIGRATIONS)).expect("all migrations");
+        assert_eq!(words(), had);
+        let counted = app.sql(
+            LABEL,
+            "SELECT owner_id, events FROM event_owners ORDER BY 1",
+        );
+        let expected = [[7, 2], [8, 1]].map(|row| row.map(Value::Integer).to_vec());
+        assert_eq!(counted, expected);
+        // As before, an event takes its words along.
+        app.sql(LABEL, "DELETE FROM events WHERE owner_id = 7");
+        assert!(words().iter().map(whose).eq([8, 8].map(Value::Integer)));
+    }
 }

@@ -280,3 +280,29 @@ fn one_spin_application_makes_a_namespace_baseline() {
     assert_eq!(PodSecurity::of([Container, Spin]), PodSecurity::Baseline);
     assert_eq!(PodSecurity::of([]), PodSecurity::Restricted);
 }
+
+#[test]
+fn an_exposed_application_is_reached_from_where_the_edge_is_and_from_its_neighbours() {
+    let from = |namespace: Option<&str>, networks: &[&str]| {
+        let settings = Settings {
+            edge_namespace: namespace.map(str::to_owned),
+            edge_networks: networks.iter().map(|one| (*one).to_owned()).collect(),
+            ..settings()
+        };
+        let made = app_objects(&container(), &BTreeMap::new(), &Facts::default(), &settings);
+        object(&made.unwrap(), "NetworkPolicy")["spec"]["ingress"][0]["from"].clone()
+    };
+    let neighbours = json!({ "podSelector": {} });
+    let edge = json!({
+        "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "edge" } },
+    });
+    let nodes = json!({ "ipBlock": { "cidr": "192.168.7.0/24" } });
+    assert_eq!(from(Some("edge"), &[]), json!([neighbours, edge]));
+    assert_eq!(
+        from(Some("edge"), &["192.168.7.0/24"]),
+        json!([neighbours, edge, nodes])
+    );
+    assert_eq!(from(None, &["192.168.7.0/24"]), json!([neighbours, nodes]));
+    // Whoever it is, it cannot be told apart.
+    assert_eq!(from(None, &[]), Value::Null);
+}

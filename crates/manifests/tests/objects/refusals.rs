@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nokube_api::sidecar::{AppSpec, ArtifactKind};
 use nokube_domain::Faults;
-use nokube_manifests::{Edge, Facts, PodSecurity, Settings, app_objects, namespace_objects};
+use nokube_manifests::{Dns, Edge, Facts, PodSecurity, Settings, app_objects, namespace_objects};
 
 use crate::support::{container, secrets, settings, spin, with};
 
@@ -88,9 +88,13 @@ fn namespaces_of_the_cluster_and_the_platform_are_nobodys() {
             https_section: None,
         },
         edge_namespace: Some("proxies".to_owned()),
+        dns: Dns {
+            namespace: "names".to_owned(),
+            ..Dns::default()
+        },
         ..settings()
     };
-    for taken in ["edge", "proxies"] {
+    for taken in ["edge", "proxies", "names"] {
         let app = with(spin(), |app| app.namespace = taken.to_owned());
         assert!(namespace_objects(&app, PodSecurity::Baseline, &at_edge).is_err());
     }

@@ -8,7 +8,7 @@ use std::{env, fs};
 use nokube_api::sidecar::{ArtifactKind, DesiredState};
 use nokube_keys::Secret;
 use nokube_manifests::{
-    Edge, Facts, Object, PodSecurity, Settings, access_url, app_objects, namespace_objects,
+    Dns, Edge, Facts, Object, PodSecurity, Settings, access_url, app_objects, namespace_objects,
 };
 
 use crate::support::{container, secrets, settings, spin, with};
@@ -107,7 +107,24 @@ fn cases() -> Vec<(&'static str, Vec<Object>)> {
         allowed_networks: vec!["10.20.0.0/16".to_owned()],
         ..https_gateway()
     };
+    // A controller on the nodes' own network, and DNS as OpenShift has it.
+    let by_networks = Settings {
+        edge_networks: vec!["192.168.7.0/24".to_owned(), "fd00:7::/64".to_owned()],
+        dns: Dns {
+            namespace: "openshift-dns".to_owned(),
+            pods: [("dns.operator.openshift.io/daemonset-dns", "default")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            ports: vec![5353],
+        },
+        certificate_issuer: Some("letsencrypt".to_owned()),
+        ..settings()
+    };
     vec![
+        (
+            "namespace-by-networks",
+            shared(ArtifactKind::Container, &by_networks),
+        ),
         ("namespace-spin", shared(ArtifactKind::Spin, &denying)),
         (
             "namespace-ingress",
@@ -237,7 +254,7 @@ fn objects_are_as_they_were_read_and_committed() {
 
 #[test]
 fn applications_answer_where_they_are_exposed() {
-    let url = |app: &_, settings: &_| access_url(app, settings);
+    let url = |app: &_, settings: &_| access_url(app, settings, None);
     let host = "api.shop.ada.apps.example.org";
     assert_eq!(
         url(&spin(), &settings()).unwrap(),
@@ -281,6 +298,26 @@ fn applications_answer_where_they_are_exposed() {
         let app = with(spin(), |app| app.spec.exposure_type = hidden.to_owned());
         assert_eq!(url(&app, &settings()), None);
     }
+    let by_node = with(container(), |app| {
+        app.spec.exposure_type = "node_port".to_owned();
+    });
+    for (address, host) in [
+        ("nodes.example.org", "nodes.example.org"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "[2001:db8::7]"),
+    ] {
+        let settings = Settings {
+            node_address: Some(address.to_owned()),
+            ..settings()
+        };
+        assert_eq!(settings.check(), Ok(()));
+        assert_eq!(url(&by_node, &settings), None, "no port was given out yet");
+        assert_eq!(
+            access_url(&by_node, &settings, Some(31_080)).unwrap(),
+            format!("http://{host}:31080/")
+        );
+    }
+    assert_eq!(access_url(&by_node, &settings(), Some(31_080)), None);
 }
 
 #[test]
@@ -291,6 +328,12 @@ fn the_default_settings_are_good_and_bad_ones_are_told_by_name() {
         base_domain: "x.".to_owned(),
         executor: "a b".to_owned(),
         denied_networks: vec!["10.0.0.1/8".to_owned()],
+        edge_networks: vec!["nodes".to_owned()],
+        dns: Dns {
+            namespace: String::new(),
+            pods: [("a b".to_owned(), String::new())].into(),
+            ports: Vec::new(),
+        },
         edge: Edge::Ingress {
             class: "-".to_owned(),
         },
@@ -304,7 +347,11 @@ fn the_default_settings_are_good_and_bad_ones_are_told_by_name() {
         [
             "base_domain",
             "denied_networks",
+            "dns.namespace",
+            "dns.pods",
+            "dns.ports",
             "edge",
+            "edge_networks",
             "executor",
             "platform"
         ]

@@ -20,6 +20,8 @@ const PERIOD_US: u64 = 100_000;
 const V1_SHARES: &str = "102";
 const V2_WEIGHT: &str = "10";
 
+const NOT_JOINED: &[u8] = b"nokube: the build is not in its control group\n";
+
 /// What all processes of a build command may use together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupBounds {
@@ -186,9 +188,13 @@ impl ControlGroup {
         let files: Vec<fs::File> = self.folders.iter().filter_map(open).collect();
         let join = move || {
             for file in &files {
-                // SAFETY: write(2) on an open file with a static buffer; allowed after fork. A failure
-                // leaves the other bounds in place.
-                unsafe { libc::write(file.as_raw_fd(), c"0".as_ptr().cast(), 1) };
+                // SAFETY: write(2) on an open file with a static buffer; allowed after fork.
+                let joined = unsafe { libc::write(file.as_raw_fd(), c"0".as_ptr().cast(), 1) };
+                if joined != 1 {
+                    // The other bounds are in place. What the program writes is the build's log.
+                    // SAFETY: the same, on standard error.
+                    unsafe { libc::write(2, NOT_JOINED.as_ptr().cast(), NOT_JOINED.len()) };
+                }
             }
             Ok(())
         };
@@ -215,6 +221,10 @@ impl Drop for ControlGroup {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
     use super::*;
 
     const BOUNDS: GroupBounds = GroupBounds {
@@ -330,5 +340,70 @@ mod tests {
         assert_eq!(mount.text("pids/build/pids.max"), "100");
         assert_eq!(mount.text("cpu/build/cpu.cfs_quota_us"), "180000");
         drop(group);
+    }
+
+    /// Where this machine lets nobody make one, the run has to say so (`nokube_tests::needs`).
+    fn real(bounds: &GroupBounds) -> Option<ControlGroup> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("nokube-test-{}-{number}", std::process::id());
+        let group = ControlGroup::make(&name, bounds);
+        let without = std::env::var("NOKUBE_TESTS_WITHOUT").unwrap_or_default();
+        let may_be_missing = without.split(',').any(|what| what == "control-groups");
+        assert!(
+            group.is_some() || may_be_missing,
+            "no control group can be made here: NOKUBE_TESTS_WITHOUT=control-groups"
+        );
+        group
+    }
+
+    #[tokio::test]
+    async fn a_program_starts_in_its_group() {
+        let Some(group) = real(&BOUNDS) else {
+            return;
+        };
+        let mut command = Command::new("sleep");
+        command.arg("60").kill_on_drop(true);
+        group.join(&mut command);
+        let mut child = command.spawn().expect("it starts");
+        let pid = child.id().expect("it runs").to_string();
+        for folder in &group.folders {
+            let inside = fs::read_to_string(folder.join("cgroup.procs")).expect("a list");
+            let is_inside = inside.lines().any(|line| line == pid);
+            assert!(is_inside, "{}: {inside}", folder.display());
+        }
+        child.kill().await.expect("it ends");
+        let folders = group.folders.clone();
+        drop(group);
+        assert!(folders.iter().all(|folder| !folder.exists()), "{folders:?}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_takes_more_memory_than_its_group_has_is_killed() {
+        let bounds = GroupBounds {
+            memory_bytes: 64 << 20,
+            ..BOUNDS
+        };
+        let Some(group) = real(&bounds) else {
+            return;
+        };
+        if !group.folders.iter().any(|folder| bounds_memory(folder)) {
+            return;
+        }
+        // It keeps the last lines, of which there is one without an end.
+        let mut command = Command::new("tail");
+        command.arg("/dev/zero").kill_on_drop(true);
+        group.join(&mut command);
+        let mut child = command.spawn().expect("it starts");
+        let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
+        let status = ended.expect("it was not stopped").expect("it ended");
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "{status:?}");
+    }
+
+    /// The memory's may be missing among those of version 1.
+    fn bounds_memory(folder: &Path) -> bool {
+        ["memory.max", "memory.limit_in_bytes"]
+            .iter()
+            .any(|file| folder.join(file).exists())
     }
 }

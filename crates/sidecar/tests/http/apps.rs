@@ -250,6 +250,36 @@ async fn what_was_put_aside_is_applied_again_when_it_is_asked_for_and_runs_all_t
     assert_eq!(status.phase, AppPhase::Running);
 }
 
+#[tokio::test]
+async fn what_somebody_may_have_changed_is_applied_again_and_runs_whatever_comes_of_it() {
+    let data = tempfile::tempdir().unwrap();
+    let target = Arc::new(FakeTarget::default());
+    let sidecar = Running::start(data.path(), &target, NO_PLATFORM).await;
+    sidecar.put(&spec(1)).await;
+    settled(data.path(), 1).await;
+    *target.events.lock().unwrap() = Some(Vec::new());
+    for fault in [None, Some(TargetError::Unavailable("later".into()))] {
+        target.applied.lock().unwrap().clear();
+        let is_well = fault.is_none();
+        *target.faults.lock().unwrap() = fault.into_iter().collect();
+        *target.stale.lock().unwrap() = 1;
+        target.changed.notify_one();
+        until("it to be applied again", || {
+            *target.applied.lock().unwrap() == [1]
+        })
+        .await;
+        // Nothing fails by what could not be applied again, and it is not repeated at once.
+        let status = sidecar.wait_for(|_| true).await;
+        assert_eq!(status.phase, AppPhase::Running);
+        let mut is_told = is_well;
+        while !is_told {
+            let (_, events) = sidecar.get(&format!("/v1/apps/{APP_ID}/events")).await;
+            is_told = events.to_string().contains("NotReapplied");
+        }
+        assert_eq!(*target.applied.lock().unwrap(), [1]);
+    }
+}
+
 /// Waits until it is on disk that `generation` was reached.
 async fn settled(data: &std::path::Path, generation: u64) {
     let file = data.join(format!("sidecar/apps/{APP_ID}.json"));

@@ -40,6 +40,8 @@ pub(crate) struct FakeTarget {
     pub(crate) refuses: Mutex<Option<&'static str>>,
     /// While set, `apply` never returns.
     pub(crate) hangs: Mutex<bool>,
+    /// How often it still says that what was applied is to be applied again.
+    pub(crate) stale: Mutex<u32>,
     pub(crate) applied: Mutex<Vec<u64>>,
     pub(crate) secrets: Mutex<BTreeMap<String, String>>,
     /// Generations, and whether they had been reached.
@@ -119,15 +121,22 @@ impl Target for FakeTarget {
 
     async fn observe(&self, app: &AppSpec) -> Result<Observed, TargetError> {
         let apps = self.apps.lock().unwrap();
+        let is_stale = {
+            let mut stale = self.stale.lock().unwrap();
+            let is_stale = *stale > 0;
+            *stale = stale.saturating_sub(1);
+            is_stale
+        };
         Ok(apps
             .get(&app.deployment_id)
             .map_or_else(Observed::absent, |there| Observed {
                 present: true,
                 applied: Some(there.generation),
                 serving: there.serving,
+                stale: is_stale,
                 health: there.health.clone(),
                 replicas_ready: u32::from(there.serving.is_some()),
-                objects: vec!["Application".to_owned()],
+                objects: vec!["Application"],
             }))
     }
 

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{ContentRef, LockedApp, LockedComponent, LockedTrigger, WASM_CONTENT_TYPE};
-use crate::MAX_COMPONENTS;
 use crate::fault::{Fault, Faults};
 use crate::ids;
 use crate::outbound::check_host_template;
 use crate::reuse::{self, Reuse};
 use crate::routes::Route;
 use crate::variables::Template;
+use crate::{MAX_COMPONENTS, MAX_STORES};
 
 const UNDERSTOOD: [&str; 2] = ["host_requirements", "component_host_requirements"];
 const SUPPORTED: [&str; 1] = ["local_service_chaining"];
@@ -141,6 +141,8 @@ impl Checker<'_> {
             let message = format!("{count} components; {MAX_COMPONENTS} are allowed");
             return self.fault("components", message);
         }
+        self.stores("databases", |component| component.sqlite_databases());
+        self.stores("key_value_stores", |component| component.key_value_stores());
         let mut ids = BTreeSet::new();
         for component in &self.app.components {
             let path = format!("components.{}", component.id);
@@ -173,6 +175,14 @@ impl Checker<'_> {
             {
                 self.fault(format!("{path}.env"), format!("{name:?} is not a name"));
             }
+        }
+    }
+
+    fn stores(&mut self, key: &str, labels: fn(&LockedComponent) -> Vec<&str>) {
+        let all: BTreeSet<&str> = self.app.components.iter().flat_map(labels).collect();
+        if all.len() > MAX_STORES {
+            let message = format!("{} labels in `{key}`; {MAX_STORES} are allowed", all.len());
+            self.fault("components", message);
         }
     }
 

@@ -209,6 +209,21 @@ fn a_bounded_number_of_components_is_taken() {
 }
 
 #[test]
+fn a_bounded_number_of_stores_is_taken() {
+    for key in ["databases", "key_value_stores"] {
+        let mut app = app();
+        let mut with = |count: usize| {
+            let labels: Vec<_> = (0..count).map(|n| format!("l{n}")).collect();
+            app["components"][1]["metadata"][key] = labels.into();
+            app.clone()
+        };
+        let allowed = with(16).to_string();
+        assert!(LockedApp::from_json(allowed.as_bytes()).is_ok(), "{key}");
+        assert_eq!(faults(&with(17)), ["components"], "{key}");
+    }
+}
+
+#[test]
 fn what_is_no_locked_application_is_said_so() {
     for bad in ["", "[]", "{}", r#"{"spin_lock_version":1}"#] {
         let read = LockedApp::from_json(bad.as_bytes());

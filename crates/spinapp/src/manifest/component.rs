@@ -1,15 +1,15 @@
 //! `[component.<id>]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::texts;
 use super::{Build, Commands, Component, FileMount, Variable, check_relative};
-use crate::MAX_COMPONENTS;
 use crate::ids;
 use crate::outbound::check_host_template;
 use crate::reuse::Reuse;
 use crate::tree::{Entry, Node, Reader};
 use crate::variables::Template;
+use crate::{MAX_COMPONENTS, MAX_STORES};
 
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
@@ -50,6 +50,23 @@ pub(super) fn read_all(
             );
         }
         components.push(component);
+    }
+    let labels = |of: fn(&Component) -> &[String]| {
+        let all = components.iter().flat_map(of);
+        all.map(String::as_str).collect::<BTreeSet<_>>().len()
+    };
+    let databases = labels(|component| &component.sqlite_databases);
+    let stores = labels(|component| &component.key_value_stores);
+    for (count, what) in [
+        (databases, "SQLite databases"),
+        (stores, "key-value stores"),
+    ] {
+        if count > MAX_STORES {
+            let message = format!("{count} {what}; {MAX_STORES} are allowed");
+            let remedy =
+                "use one label for what belongs together, with a table or a prefix for each part";
+            reader.fault(node, message, remedy);
+        }
     }
     components
 }

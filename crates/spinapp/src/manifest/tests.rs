@@ -327,6 +327,33 @@ fn an_application_has_a_bounded_number_of_components() {
 }
 
 #[test]
+fn the_components_of_an_application_have_a_bounded_number_of_stores_together() {
+    let manifest = |key: &str, count: usize| {
+        let component = |name: &str, labels: std::ops::Range<usize>| {
+            let labels: Vec<_> = labels.map(|n| format!("\"l{n}\"")).collect();
+            let list = labels.join(", ");
+            format!("[component.{name}]\nsource = \"c.wasm\"\n{key} = [{list}]\n")
+        };
+        format!(
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/\"\ncomponent = \"a\"\n{}{}",
+            component("a", 0..10),
+            // Two of them are the first one's.
+            component("b", 8..count),
+        )
+    };
+    for (key, what) in [
+        ("sqlite_databases", "SQLite databases"),
+        ("key_value_stores", "key-value stores"),
+    ] {
+        assert!(Manifest::parse(&manifest(key, 16)).is_ok(), "{key}");
+        let told = faults(&manifest(key, 17));
+        assert_are_whole(&told);
+        let message = format!("17 {what}; 16 are allowed");
+        assert!(told[0].to_string().contains(&message), "{told:?}");
+    }
+}
+
+#[test]
 fn variables_templates_and_hosts_are_checked() {
     assert_eq!(
         component_faults(

@@ -39,7 +39,7 @@
   verbs: [create, patch]
 - apiGroups: [""]
   resources: [resourcequotas]
-  verbs: [create, patch]
+  verbs: [create, get, patch]
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [create, patch]
@@ -82,4 +82,53 @@
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]
+{{- end -}}
+
+{{- define "nokube.namespacesPolicy" -}}
+failurePolicy: Fail
+matchConditions:
+- name: sidecar
+  expression: request.userInfo.username == 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "nokube.name" . }}-sidecar'
+matchConstraints:
+  resourceRules:
+  - apiGroups:
+    - ""
+    apiVersions:
+    - v1
+    operations:
+    - CREATE
+    - UPDATE
+    - DELETE
+    resources:
+    - namespaces
+validations:
+- expression: request.operation == 'CREATE' || (has(oldObject.metadata.labels) && 'nokube.dev/platform' in oldObject.metadata.labels && oldObject.metadata.labels['nokube.dev/platform'] == '{{ include "nokube.name" . }}')
+  message: only namespaces of this platform are changed or removed
+- expression: request.operation == 'DELETE' || (has(object.metadata.labels) && 'nokube.dev/platform' in object.metadata.labels && object.metadata.labels['nokube.dev/platform'] == '{{ include "nokube.name" . }}')
+  message: a namespace bears this platform's label
+{{- end -}}
+
+{{- define "nokube.rolebindingsPolicy" -}}
+failurePolicy: Fail
+matchConditions:
+- name: sidecar
+  expression: request.userInfo.username == 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "nokube.name" . }}-sidecar'
+matchConstraints:
+  resourceRules:
+  - apiGroups:
+    - rbac.authorization.k8s.io
+    apiVersions:
+    - v1
+    operations:
+    - CREATE
+    - UPDATE
+    resources:
+    - rolebindings
+validations:
+- expression: has(namespaceObject.metadata.labels) && 'nokube.dev/platform' in namespaceObject.metadata.labels && namespaceObject.metadata.labels['nokube.dev/platform'] == '{{ include "nokube.name" . }}'
+  message: roles are bound in namespaces of this platform alone
+- expression: object.roleRef.kind == 'ClusterRole' && object.roleRef.name == '{{ include "nokube.name" . }}-tenant'
+  message: no role is bound but that of tenants' namespaces
+- expression: has(object.subjects) && object.subjects.all(subject, subject.kind == 'ServiceAccount' && subject.name == '{{ include "nokube.name" . }}-sidecar' && subject.namespace == '{{ .Release.Namespace }}')
+  message: it is bound to the sidecar alone
 {{- end -}}

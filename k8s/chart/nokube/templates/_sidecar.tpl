@@ -41,6 +41,25 @@
 - name: NOKUBE_EDGE_NAMESPACE
   value: {{ . | quote }}
 {{- end }}
+{{- with $edge.nodeAddress }}
+- name: NOKUBE_NODE_ADDRESS
+  value: {{ . | quote }}
+{{- end }}
+{{- with $edge.cidrs }}
+- name: NOKUBE_EDGE_NETWORKS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- $dns := .Values.networkPolicy.dns }}
+{{- $pods := list }}
+{{- range $label := keys $dns.pods | sortAlpha }}
+{{- $pods = append $pods (printf "%s=%s" $label (get $dns.pods $label)) }}
+{{- end }}
+- name: NOKUBE_DNS_NAMESPACE
+  value: {{ $dns.namespace | quote }}
+- name: NOKUBE_DNS_PODS
+  value: {{ join "," $pods | quote }}
+- name: NOKUBE_DNS_PORTS
+  value: {{ join "," $dns.ports | quote }}
 {{- with $edge.issuer }}
 - name: NOKUBE_CERTIFICATE_ISSUER
   value: {{ . | quote }}

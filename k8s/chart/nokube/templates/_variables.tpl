@@ -34,7 +34,7 @@ reserved_namespaces: {{ include "nokube.reservedNamespaces" . | quote }}
 
 {{/* Namespaces that are somebody else's, as far as the values tell. */}}
 {{- define "nokube.reservedNamespaces" -}}
-{{- $named := list .Release.Namespace .Values.edge.namespace .Values.edge.gateway.namespace .Values.runner.namespace .Values.monitoring.namespace .Values.networkPolicy.dnsNamespace -}}
+{{- $named := list .Release.Namespace .Values.edge.namespace .Values.edge.gateway.namespace .Values.runner.namespace .Values.monitoring.namespace .Values.networkPolicy.dns.namespace -}}
 {{- concat $named .Values.applications.reservedNamespaces | compact | uniq | sortAlpha | join "," -}}
 {{- end -}}
 

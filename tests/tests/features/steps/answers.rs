@@ -9,6 +9,13 @@ async fn refused(world: &mut PlatformWorld, status: u16) {
     world.answer().problem(status);
 }
 
+#[then("I am told when to try again")]
+async fn told_when(world: &mut PlatformWorld) {
+    let after = world.answer().headers["retry-after"].to_str();
+    let seconds: u32 = after.expect("ASCII").parse().expect("a number");
+    assert!((1..=30).contains(&seconds), "{seconds}");
+}
+
 /// All of them, in this order, separated by spaces.
 #[then(expr = "the faults are {string}")]
 async fn faults(world: &mut PlatformWorld, expected: String) {

@@ -20,11 +20,27 @@ async fn ask_for_address(world: &mut PlatformWorld) {
 #[when("I ask whether my calendar has a private address")]
 async fn ask_for_feed(world: &mut PlatformWorld) {
     world.ask(Method::GET, "/events/feed", None).await;
+    let etag = world.answer().headers.get("etag");
+    let etag = etag.and_then(|etag| etag.to_str().ok().map(str::to_owned));
+    world.etag = etag.unwrap_or_default();
 }
 
 #[when("I end the private address")]
 async fn end_address(world: &mut PlatformWorld) {
     world.ask(Method::DELETE, "/events/feed", None).await;
+}
+
+#[when("I end the private address as I saw it")]
+async fn end_address_as_seen(world: &mut PlatformWorld) {
+    let api = world.api();
+    let request = api.request(Method::DELETE, "/events/feed");
+    world.last = Some(api.send(request.header("if-match", &world.etag)).await);
+}
+
+#[when("a calendar program reads at an address that never was")]
+async fn read_nothing(world: &mut PlatformWorld) {
+    let path = "/events/calendar.ics?token=none";
+    world.ask(Method::GET, path, None).await;
 }
 
 /// What a program that was given nothing but an address gets.

@@ -4,7 +4,7 @@ use cucumber::{given, then, when};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{PASSWORD, PlatformWorld, text};
+use crate::world::{PASSWORD, PlatformWorld, administrator, text};
 
 #[given("I am a registered user with valid credentials")]
 async fn registered(world: &mut PlatformWorld) {
@@ -23,7 +23,7 @@ async fn not_authenticated(world: &mut PlatformWorld) {
 
 #[given("I have a valid refresh token")]
 async fn has_refresh_token(world: &mut PlatformWorld) {
-    world.register().await;
+    world.sign_in().await;
 }
 
 async fn login(world: &mut PlatformWorld, body: Value) {
@@ -51,6 +51,38 @@ async fn login_wrong_password(world: &mut PlatformWorld) {
 #[when("I send a login request without a password")]
 async fn login_without_password(world: &mut PlatformWorld) {
     login(world, json!({ "email": "someone@example.com" })).await;
+}
+
+#[when(expr = "I send {int} login requests with an incorrect password")]
+async fn login_wrong_passwords(world: &mut PlatformWorld, count: usize) {
+    for _ in 0..count {
+        login_wrong_password(world).await;
+        world.answer().problem(401);
+    }
+}
+
+#[given("an administrator disabled my account")]
+async fn disabled(world: &mut PlatformWorld) {
+    let admin = administrator();
+    let found = admin.get(&format!("/auth/users?q={}", world.email)).await;
+    let path = format!("/auth/users/{}", found.expect(200)["data"][0]["id"]);
+    let request = admin.request(Method::PATCH, &path);
+    let changed = admin.send(request.json(&json!({ "disabled": true }))).await;
+    assert_eq!(changed.expect(200)["email"], world.email);
+}
+
+#[when("I log out")]
+async fn log_out(world: &mut PlatformWorld) {
+    world.ask(Method::POST, "/auth/logout", None).await;
+    // Not what a refresh was answered.
+    let answer = world.last.take().expect("something was asked");
+    answer.expect(204);
+}
+
+#[when("I send a token refresh request that has something else")]
+async fn refresh_faulty(world: &mut PlatformWorld) {
+    let body = json!({ "token": "no-such-token" });
+    world.ask(Method::POST, "/auth/refresh", Some(&body)).await;
 }
 
 #[when("I send a token refresh request with my refresh token")]

@@ -97,6 +97,26 @@ async fn change_stale(world: &mut PlatformWorld) {
     world.last = Some(api.send(request.json(&json!({ "title": "Late" }))).await);
 }
 
+#[when("I send a request to replace the version I first read")]
+async fn replace_stale(world: &mut PlatformWorld) {
+    let api = world.api();
+    let request = api.request(Method::PUT, &world.event_path());
+    let request = request.header("if-match", &world.etag);
+    world.last = Some(api.send(request.json(&campaign())).await);
+}
+
+#[when("I send a request to delete the version I first read")]
+async fn delete_stale(world: &mut PlatformWorld) {
+    let api = world.api();
+    let request = api.request(Method::DELETE, &world.event_path());
+    world.last = Some(api.send(request.header("if-match", &world.etag)).await);
+}
+
+#[then("the event is still there")]
+async fn is_still_there(world: &mut PlatformWorld) {
+    assert_eq!(world.answer().expect(200)["id"], world.event["id"]);
+}
+
 #[when("I send a request to delete this event")]
 async fn delete(world: &mut PlatformWorld) {
     let path = world.event_path();

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::{expect, has_problem, is_public, valid};
+use super::{expect, has_parameter, has_problem, is_public, valid};
 use crate::exchange::Ask;
 use crate::fixtures::{Fixture, Whose};
 use crate::scene::{Operation, Scene};
@@ -74,6 +74,52 @@ pub(crate) async fn somebody_elses(scene: &Scene, operation: &Operation, fixture
                 expect(scene, operation, "with a user's token", &got, 403);
             }
         }
+    }
+}
+
+/// Asked for what is in somebody else's project, a list is as if the project were not there; where the document tells of
+/// no 404, it is empty.
+pub(crate) async fn somebody_elses_project(
+    scene: &Scene,
+    operation: &Operation,
+    fixture: &Fixture,
+) {
+    // A fixture that names one itself is tried by strangers above.
+    if !has_parameter(scene, operation, "query", "project_id")
+        || fixture.query.contains("project_id=")
+    {
+        return;
+    }
+    let of = |project: i64| {
+        let path = fixture.path_of(&operation.template);
+        let mark = if path.contains('?') { '&' } else { '?' };
+        Ask::new(
+            &operation.method,
+            &format!("{path}{mark}project_id={project}"),
+        )
+        .token(Some(&scene.things.eve))
+    };
+    let foreign = scene.ask(Some(operation), &of(scene.things.project)).await;
+    let missing = scene.ask(Some(operation), &of(987_654_321)).await;
+    let status = if has_problem(scene, operation, "404", "not-found") {
+        404
+    } else {
+        let entries = foreign.json()["data"].as_array().map(Vec::len);
+        if entries != Some(0) {
+            let what = format!("of a stranger's project shows {entries:?} entries");
+            scene.fault(operation, &what);
+        }
+        fixture.status
+    };
+    for (what, got) in [
+        ("of a stranger's project", &foreign),
+        ("of a project that is not there", &missing),
+    ] {
+        expect(scene, operation, what, got, status);
+    }
+    if missing.words() != foreign.words() {
+        let what = "of a stranger's project differs from that of none";
+        scene.fault(operation, what);
     }
 }
 

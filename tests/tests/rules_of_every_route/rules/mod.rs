@@ -5,7 +5,9 @@ mod answers;
 mod input;
 mod whole;
 
-pub(crate) use access::{credentials, is_not_there_from_outside, somebody_elses};
+pub(crate) use access::{
+    credentials, is_not_there_from_outside, somebody_elses, somebody_elses_project,
+};
 pub(crate) use answers::{idempotency, versions, works};
 pub(crate) use input::{bodies, queries};
 pub(crate) use whole::{limits, methods, one_time_addresses, paths_that_nobody_has};

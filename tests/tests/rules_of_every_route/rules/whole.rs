@@ -165,6 +165,7 @@ fn guess(scene: &Scene, operation: &Operation) -> Option<Ask> {
         "delete_me" => ask
             .token(Some(&things.bob))
             .json(&json!({ "current_password": password })),
+        "export_me" => ask.token(Some(&things.eve)),
         "begin_totp" => ask
             .token(Some(&things.beginner))
             .json(&json!({ "password": password })),

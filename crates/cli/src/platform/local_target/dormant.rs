@@ -146,6 +146,7 @@ pub(super) fn observed(app: &AppSpec, generation: u64, asked: bool) -> Observed 
         present: true,
         applied: Some(generation),
         serving: is_wanted.then_some(generation),
+        stale: false,
         health: match (is_wanted, asked) {
             (true, false) => Health::Ready,
             (true, true) => Health::Asked,

@@ -273,6 +273,7 @@ impl Target for LocalTarget {
             present: true,
             applied: state.applied,
             serving: state.serving,
+            stale: false,
             replicas_ready: if health == Health::Ready {
                 // One process answers as many requests at once as a copy's limits allow, times copies.
                 app.spec.replicas
@@ -343,8 +344,8 @@ impl Target for LocalTarget {
 }
 
 /// Kinds of what is made of a deployment here.
-fn objects() -> Vec<String> {
-    vec!["Application".to_owned()]
+fn objects() -> Vec<&'static str> {
+    vec!["Application"]
 }
 
 fn is_to_be_stopped(app: &AppSpec) -> bool {

@@ -169,6 +169,7 @@ impl LocalTarget {
         let (sqlite, key_value) = stores_of(&unpacked.app, &inside.state(id));
         Ok(AppConfig {
             id: id.clone(),
+            owner: app.owner.clone(),
             generation: app.generation,
             hosts: hosts.to_vec(),
             locked: without_content(&unpacked.app),

@@ -43,7 +43,10 @@ pub(crate) fn run(args: &TenantsArgs) -> anyhow::Result<()> {
     process::start_log();
     let (control, http) = take_sockets().context("standard input and output are no sockets")?;
     // How much memory there is for it can't be asked any more afterwards.
-    let options = EngineOptions::tenants();
+    let options = EngineOptions {
+        disk_reserve_bytes: args.disk_reserve_mib.map(|mib| mib.saturating_mul(1 << 20)),
+        ..EngineOptions::tenants()
+    };
     confine(args)?;
     process::die_with(args.parent)?;
     confine::raise_open_files();

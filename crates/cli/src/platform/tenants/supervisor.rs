@@ -24,6 +24,7 @@ pub(crate) struct TenantsProcess {
     http: OwnedFd,
     root: std::path::PathBuf,
     uid: Option<u32>,
+    disk_reserve_mib: Option<u64>,
     starts: watch::Sender<Life>,
 }
 
@@ -38,8 +39,13 @@ pub(crate) struct Life {
 
 impl TenantsProcess {
     /// Makes the sockets in `run` and the folders below `root`. With `uid` the process becomes that
-    /// user, with `root` as its root folder.
-    pub(crate) fn prepare(run: &Path, root: &Path, uid: Option<u32>) -> anyhow::Result<Self> {
+    /// user, with `root` as its root folder. `disk_reserve_mib` of the disk are left free by what it runs.
+    pub(crate) fn prepare(
+        run: &Path,
+        root: &Path,
+        uid: Option<u32>,
+        disk_reserve_mib: Option<u64>,
+    ) -> anyhow::Result<Self> {
         create_private_dir(run).with_context(|| format!("{} cannot be made", run.display()))?;
         folders::prepare(root, uid)
             .with_context(|| format!("the folders below {} cannot be made", root.display()))?;
@@ -55,6 +61,7 @@ impl TenantsProcess {
             sockets,
             root: root.to_owned(),
             uid,
+            disk_reserve_mib,
             starts: watch::Sender::new(Life {
                 starts: 0,
                 running: false,
@@ -112,6 +119,9 @@ impl TenantsProcess {
             command.env("TMPDIR", "/tmp");
         } else {
             command.env("TMPDIR", self.root.join(folders::TMP));
+        }
+        if let Some(mib) = self.disk_reserve_mib {
+            command.arg("--disk-reserve-mib").arg(mib.to_string());
         }
         if let Some(filter) = std::env::var_os(LOG_VARIABLE) {
             command.env(LOG_VARIABLE, filter);

@@ -11,6 +11,7 @@ fn allowance() -> Allowance {
     Allowance {
         threads: Arc::new(Threads::new("database", 4, 0).unwrap()).share(4),
         heap: Heap::unbounded(),
+        space: None,
     }
 }
 

@@ -12,10 +12,11 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Batch, ErrorCode, OpenFlags, Statement, ToSql};
 use thiserror::Error;
 
+use super::Allowance;
 use super::flush::Flusher;
 use super::functions;
 use super::heap::{self, Heap};
-use super::kind::is_vacuum;
+use super::kind::{Kind, is_vacuum};
 use super::limits::Limits;
 use super::policy;
 use super::session::QueryResult;
@@ -47,7 +48,7 @@ pub enum Failure {
     /// SQLite's own words, or those of a limit.
     #[error("{0}")]
     Statement(String),
-    /// The file has reached its largest size.
+    /// The file has reached its largest size, the application's files theirs, or the disk its reserve.
     #[error("the database is full")]
     Full,
     /// The connection lost its transaction when a statement was given up halfway, and can't go on as if it had not.
@@ -106,21 +107,29 @@ pub(super) struct RawConnection {
     inner: rusqlite::Connection,
     watch: Arc<Watch>,
     heap: Heap,
+    /// The file may grow less than to its largest size, for want of room on the disk.
+    is_cramped: Cell<bool>,
 }
 
 impl RawConnection {
-    /// Opens `path`, creating it when needed. Its memory is charged to `heap`. Blocks.
-    pub(super) fn open(path: &Path, limits: &Limits, heap: Heap) -> Result<Self, rusqlite::Error> {
+    /// Opens `path`, creating it when needed. Its memory is charged to the heap of `allowance`. Blocks.
+    pub(super) fn open(
+        path: &Path,
+        limits: &Limits,
+        allowance: &Allowance,
+    ) -> Result<Self, rusqlite::Error> {
         let is_counted = heap::install();
-        heap.charge(None, || Self::open_charged(path, limits, heap, is_counted))
+        let open = || Self::open_charged(path, limits, allowance, is_counted);
+        allowance.heap.charge(None, open)
     }
 
     fn open_charged(
         path: &Path,
         limits: &Limits,
-        heap: Heap,
+        allowance: &Allowance,
         is_counted: bool,
     ) -> Result<Self, rusqlite::Error> {
+        let heap = allowance.heap;
         let is_new = std::fs::metadata(path).map_or(true, |metadata| metadata.len() == 0);
         let inner = rusqlite::Connection::open_with_flags(
             path,
@@ -149,7 +158,7 @@ impl RawConnection {
         inner.busy_handler(Some(note_lock))?;
 
         // From here on it is the guest who speaks.
-        let watch = Arc::new(Watch::new());
+        let watch = Arc::new(Watch::new(allowance.space.clone()));
         if limits.stoppable_functions {
             let max = limits.max_value_bytes;
             functions::register(&inner, &watch, max, MAX_PATTERN_BYTES)?;
@@ -160,7 +169,12 @@ impl RawConnection {
         inner.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
             policy::authorize(&context, &watched)
         }));
-        Ok(Self { inner, watch, heap })
+        Ok(Self {
+            inner,
+            watch,
+            heap,
+            is_cramped: Cell::new(false),
+        })
     }
 
     /// From here on `flusher` gets to the disk what is committed, and nothing is committed when it can't.
@@ -260,6 +274,9 @@ impl RawConnection {
         MET_A_LOCK.set(false);
         self.watch.start(budget, is_vacuum(sql));
         let result = self.heap.charge(Some(&self.watch), || {
+            if !only_reading && !matches!(Kind::of(sql), Kind::Begins | Kind::Other) {
+                self.bound_growth(limits)?;
+            }
             let in_file = is_vacuum(sql) && self.keep_temporary_in_file();
             nokube_faults::crash_point("sqlite.before_statement");
             let result = self.step_through(sql, parameters, limits, only_reading);
@@ -273,6 +290,34 @@ impl RawConnection {
             self.watch.finish();
         }
         result
+    }
+
+    /// Lets the file grow no further than there is room for on the disk.
+    fn bound_growth(&self, limits: &Limits) -> Result<(), Stop> {
+        let Some(max_bytes) = limits.max_database_bytes else {
+            return Ok(());
+        };
+        let Some(room) = self.watch.room(max_bytes) else {
+            return Ok(());
+        };
+        self.watch.changes();
+        if self.watch.is_out_of_space() {
+            return Err(Stop::NoSpace);
+        }
+        if room >= max_bytes && !self.is_cramped.get() {
+            return Ok(());
+        }
+        let ask = |name: &str| -> Result<u64, rusqlite::Error> {
+            self.inner.pragma_query_value(None, name, |row| row.get(0))
+        };
+        let page_size = ask("page_size")?.max(1);
+        let most = (max_bytes / page_size).max(1);
+        let pages = ask("page_count")?.saturating_add(room / page_size);
+        let pages = pages.clamp(1, most);
+        let set = || self.inner.pragma_update(None, "max_page_count", pages);
+        self.watch.for_us(set)?;
+        self.is_cramped.set(pages < most);
+        Ok(())
     }
 
     /// VACUUM makes a copy of the database, which may be larger than what memory there is for it, and is bounded as the
@@ -323,11 +368,15 @@ impl RawConnection {
 
     fn failure(&self, stop: Stop, limits: &Limits) -> Failure {
         let failure = match stop {
+            Stop::NoSpace => Failure::Full,
             Stop::Sqlite(error) if self.was_stopped(&error) && self.watch.is_over_time() => {
                 Failure::Statement(format!(
                     "interrupted: the statement ran for more than {} ms",
                     limits.statement_budget.as_millis()
                 ))
+            }
+            Stop::Sqlite(error) if self.was_stopped(&error) && self.watch.is_out_of_space() => {
+                Failure::Full
             }
             Stop::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
                 Failure::Full
@@ -387,13 +436,9 @@ impl RawConnection {
     }
 
     /// Writes the write-ahead log back into the database and empties it, if nobody reads from it. Blocks.
-    pub(super) fn empty_log(&self) {
-        if let Err(error) = self
-            .inner
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()))
-        {
-            tracing::debug!(%error, "a write-ahead log could not be emptied");
-        }
+    pub(super) fn empty_log(&self) -> Result<(), rusqlite::Error> {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        self.inner.query_row(checkpoint, [], |_row| Ok(()))
     }
 }
 
@@ -439,6 +484,8 @@ enum Stop {
     TooManyBytes,
     TooManyRows,
     Writes,
+    /// So little of the disk is free that nothing may be changed.
+    NoSpace,
 }
 
 impl Stop {

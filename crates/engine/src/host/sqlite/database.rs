@@ -1,15 +1,17 @@
 //! One database file and the connections to it, shared by all instances that are granted it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
+use rusqlite::ErrorCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Allowance;
 use super::connection::{Failure, RawConnection};
-use super::flush::Flusher;
+use super::flush::{Flusher, Unflushed};
 use super::limits::Limits;
 use crate::threads::Share;
 
@@ -44,6 +46,9 @@ impl Database {
     pub fn new(path: impl Into<PathBuf>, limits: Limits, allowance: Allowance) -> Self {
         let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
         let path = path.into();
+        if let Some(space) = &allowance.space {
+            space.add(&path);
+        }
         Self {
             flusher: Flusher::of(&path),
             path,
@@ -106,7 +111,7 @@ impl Database {
             if let Some(folder) = database.path.parent() {
                 std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
             }
-            RawConnection::open(&database.path, &database.limits, database.allowance.heap)
+            RawConnection::open(&database.path, &database.limits, &database.allowance)
                 .map(|connection| connection.flushed_by(Arc::clone(&database.flusher)))
                 .map_err(|error| error.to_string())
         });
@@ -138,7 +143,11 @@ impl Database {
             idle.is_swept = !is_done;
             drop(idle);
             if !old.is_empty() {
-                this.threads().spawn(move || drop(old));
+                let database = Arc::clone(&this);
+                this.threads().spawn(move || {
+                    drop(old);
+                    database.flusher.rest();
+                });
             }
             if is_done {
                 return;
@@ -175,6 +184,18 @@ impl Database {
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
         std::fs::metadata(log).is_ok_and(|metadata| metadata.len() > max)
+    }
+
+    /// Empties the log, if nobody reads from it. Blocks.
+    pub(super) fn empty_log(&self, connection: &RawConnection) {
+        let Err(error) = connection.empty_log() else {
+            return;
+        };
+        tracing::debug!(%error, "a write-ahead log could not be emptied");
+        if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+            let error = Arc::new(io::Error::other(error));
+            self.flusher.refuse(Unflushed::Broken(error));
+        }
     }
 
     fn give_back(&self, connection: RawConnection) {

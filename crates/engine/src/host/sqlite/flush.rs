@@ -6,10 +6,15 @@
 //! flush is for all of them. What was acknowledged is on the disk as before. What is not yet acknowledged can be read
 //! by other requests a moment before it is on the disk; what they write then is behind it in the log, and flushed with
 //! it.
+//!
+//! Linux tells a write that failed behind a program's back once to each open file, and not at all to one that is opened
+//! after somebody has heard of it. SQLite has files of its own, and flushes when it empties the log. So the log stays
+//! open here for as long as its database is in use: what SQLite passes over in silence is heard all the same.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -35,8 +40,83 @@ pub(super) enum Unflushed {
 
 /// The flushes of one database.
 pub(super) struct Flusher {
-    flush: Box<dyn Fn() -> Result<(), Unflushed> + Send + Sync>,
+    log: Box<dyn Log>,
     state: Mutex<State>,
+}
+
+/// What is flushed.
+pub(super) trait Log: Send + Sync {
+    /// Gets to the disk what was written before.
+    fn flush(&self) -> Result<(), Unflushed>;
+
+    /// Lets go of the file, with a last flush of what it was open for.
+    fn close(&self) -> Result<(), Unflushed> {
+        Ok(())
+    }
+}
+
+impl<F: Fn() -> Result<(), Unflushed> + Send + Sync> Log for F {
+    fn flush(&self) -> Result<(), Unflushed> {
+        self()
+    }
+}
+
+/// The write-ahead log of a database.
+struct LogFile {
+    path: PathBuf,
+    open: Mutex<Option<File>>,
+}
+
+impl LogFile {
+    fn of(database: &Path) -> Self {
+        let mut path = database.to_owned().into_os_string();
+        path.push("-wal");
+        Self {
+            path: path.into(),
+            open: Mutex::default(),
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<File>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `file` is the one that is there now: the log is deleted when nobody has the database open.
+    fn is_current(&self, file: &File) -> io::Result<bool> {
+        let (now, open) = (std::fs::metadata(&self.path)?, file.metadata()?);
+        Ok((now.dev(), now.ino()) == (open.dev(), open.ino()))
+    }
+}
+
+impl Log for LogFile {
+    fn flush(&self) -> Result<(), Unflushed> {
+        nokube_faults::crash_point("sqlite.before_flush");
+        let mut open = self.open();
+        let is_current = open
+            .as_ref()
+            .map_or(Ok(false), |file| self.is_current(file));
+        if !matches!(is_current, Ok(true)) {
+            *open = match File::open(&self.path) {
+                Ok(file) => Some(file),
+                // Not in write-ahead mode: SQLite has flushed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(Unflushed::Closed(Arc::new(error))),
+            };
+        }
+        open.as_ref().map_or(Ok(()), sync)
+    }
+
+    fn close(&self) -> Result<(), Unflushed> {
+        // A log that is deleted while it is open here would take its room on the disk until then.
+        self.open().take().as_ref().map_or(Ok(()), sync)
+    }
+}
+
+fn sync(log: &File) -> Result<(), Unflushed> {
+    // A change of the file's times alone is not waited for. Closing the file does not release locks of SQLite's: it has
+    // none on the log.
+    log.sync_data()
+        .map_err(|error| Unflushed::Broken(Arc::new(error)))
 }
 
 #[derive(Default)]
@@ -45,6 +125,15 @@ struct State {
     next: Option<Batch>,
     running: bool,
     broken: Option<Unflushed>,
+}
+
+impl State {
+    fn refuse(&mut self, of: &Arc<Flusher>, reason: Unflushed) {
+        if self.broken.replace(reason).is_none() {
+            // Known until the process ends, also when nobody has the file open.
+            std::mem::forget(Arc::clone(of));
+        }
+    }
 }
 
 /// Commits that one flush is for; says how it ended.
@@ -60,7 +149,7 @@ static OF_FILES: LazyLock<Mutex<HashMap<PathBuf, Weak<Flusher>>>> = LazyLock::ne
 impl Flusher {
     /// Of the database in the file `path`, whoever else has it open.
     pub(super) fn of(path: &Path) -> Arc<Self> {
-        Self::shared(path, || Self::of_file(path))
+        Self::shared(path, || Self::new(LogFile::of(path)))
     }
 
     /// The one of `path`, made if nobody has the file open.
@@ -75,30 +164,25 @@ impl Flusher {
         flusher
     }
 
-    fn of_file(path: &Path) -> Self {
-        let mut log = path.to_owned().into_os_string();
-        log.push("-wal");
-        let log = PathBuf::from(log);
-        Self::new(move || {
-            nokube_faults::crash_point("sqlite.before_flush");
-            let file = match File::open(&log) {
-                Ok(file) => file,
-                // Not in write-ahead mode: SQLite has flushed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(Unflushed::Closed(Arc::new(error))),
-            };
-            // A change of the file's times alone is not waited for. Closing the file does not release locks of
-            // SQLite's: it has none on the log.
-            file.sync_data()
-                .map_err(|error| Unflushed::Broken(Arc::new(error)))
-        })
-    }
-
-    pub(super) fn new(flush: impl Fn() -> Result<(), Unflushed> + Send + Sync + 'static) -> Self {
+    pub(super) fn new(log: impl Log + 'static) -> Self {
         Self {
-            flush: Box::new(flush),
+            log: Box::new(log),
             state: Mutex::default(),
         }
+    }
+
+    /// Lets go of the log when nobody but the caller has the database open.
+    pub(super) fn rest(self: &Arc<Self>) {
+        if Arc::strong_count(self) == 1
+            && let Err(broken) = self.log.close()
+        {
+            self.refuse(broken);
+        }
+    }
+
+    /// From now on nothing is committed.
+    pub(super) fn refuse(self: &Arc<Self>, reason: Unflushed) {
+        self.lock().refuse(self, reason);
     }
 
     /// Whether nothing may be committed any more.
@@ -134,14 +218,12 @@ impl Flusher {
     }
 
     fn run(self: &Arc<Self>, batch: Batch, threads: &Share) {
-        let outcome = (self.flush)();
+        let outcome = self.log.flush();
         let next = {
             let mut state = self.lock();
             let next = state.next.take();
             if let Err(broken @ Unflushed::Broken(_)) = &outcome {
-                state.broken = Some(broken.clone());
-                // Known until the process ends, also when nobody has the file open.
-                std::mem::forget(Arc::clone(self));
+                state.refuse(self, broken.clone());
                 if let Some(next) = &next {
                     next.send_replace(Some(outcome.clone()));
                 }
@@ -274,6 +356,43 @@ mod tests {
         let third = flusher.first().await;
         flusher.end(Ending::Well);
         third.await.unwrap().wait().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn after_a_checkpoint_that_the_disk_refused_nothing_is_acknowledged() {
+        let flusher = by_hand();
+        let error = Arc::new(io::Error::other("for a test"));
+        flusher.flusher.refuse(Unflushed::Broken(error));
+        assert!(flusher.flusher.is_broken());
+        let outcome = flusher.join().wait().await;
+        assert!(matches!(outcome, Err(Unflushed::Broken(_))), "{outcome:?}");
+        assert_eq!(flusher.begun.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn the_log_stays_open_until_the_database_is_closed_or_has_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db-wal");
+        let log = LogFile::of(&folder.path().join("app.db"));
+        let open = || {
+            let open = log.open();
+            open.as_ref().map(|file| file.metadata().unwrap().ino())
+        };
+        let there = || std::fs::metadata(&path).unwrap().ino();
+        log.flush().unwrap();
+        assert_eq!(open(), None, "there is no log yet");
+        std::fs::write(&path, "one").unwrap();
+        log.flush().unwrap();
+        assert_eq!(open(), Some(there()));
+        // Beside the one that is open, so that it is another file.
+        let next = folder.path().join("next");
+        std::fs::write(&next, "two").unwrap();
+        std::fs::rename(&next, &path).unwrap();
+        assert_ne!(open(), Some(there()));
+        log.flush().unwrap();
+        assert_eq!(open(), Some(there()));
+        log.close().unwrap();
+        assert_eq!(open(), None);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

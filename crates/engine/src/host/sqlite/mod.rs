@@ -18,6 +18,7 @@ mod kind;
 mod limits;
 mod policy;
 mod session;
+mod space;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -31,6 +32,7 @@ pub use self::database::Database;
 pub use self::heap::Heap;
 pub use self::limits::Limits;
 pub use self::session::{Connection, QueryResult};
+pub use self::space::Space;
 use super::Grants;
 use super::bindings::spin_v2::sqlite as v2;
 use super::bindings::spin_v3::sqlite3_1_0::sqlite as v3;
@@ -45,6 +47,8 @@ pub struct Allowance {
     pub threads: Share,
     /// What SQLite holds in memory.
     pub heap: Heap,
+    /// What the files take of the disk; `None` for no bound.
+    pub space: Option<Arc<Space>>,
 }
 
 /// Bytes of rows that one instance may leave unread, over all results it reads as streams. One result alone has a bound

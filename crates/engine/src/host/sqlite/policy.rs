@@ -93,9 +93,10 @@ pub(super) fn authorize(context: &AuthContext<'_>, watch: &Watch) -> Authorizati
             Authorization::Deny
         }
         AuthAction::Function { function_name } => function(function_name),
-        // Around a VACUUM: see `RawConnection::store_temporary_in`.
+        // Around a VACUUM, and where the disk has less room than the database may take: see
+        // `RawConnection::store_temporary_in` and `RawConnection::bound_growth`.
         AuthAction::Pragma {
-            pragma_name: "temp_store",
+            pragma_name: "temp_store" | "max_page_count",
             ..
         } if watch.is_ours() => Authorization::Allow,
         AuthAction::Pragma {

@@ -197,7 +197,7 @@ impl Connection {
             let mut lease = lease;
             let connection = lease.connection();
             if writes && database.log_is_full() {
-                connection.empty_log();
+                database.empty_log(connection);
                 if database.log_is_full() {
                     return (lease, Ran::Done(Err(Failure::Full)), None);
                 }

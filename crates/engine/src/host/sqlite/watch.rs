@@ -1,7 +1,10 @@
 //! What is watched while a statement runs: its time, whether anyone still waits for it, and what it left behind.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use super::space::Space;
 
 /// Shared by a connection, its progress handler and its authorizer.
 #[derive(Debug)]
@@ -13,6 +16,10 @@ pub(super) struct Watch {
     vacuuming: AtomicBool,
     /// The statement is ours, not the guest's.
     ours: AtomicBool,
+    /// It changes something.
+    changing: AtomicBool,
+    /// The disk of a database that has bounds there.
+    space: Option<Arc<Space>>,
     committed: AtomicBool,
     stain: AtomicU8,
 }
@@ -29,13 +36,15 @@ pub(super) enum Stain {
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(space: Option<Arc<Space>>) -> Self {
         Self {
             base: Instant::now(),
             deadline: AtomicU64::new(u64::MAX),
             cancelled: AtomicBool::new(false),
             vacuuming: AtomicBool::new(false),
             ours: AtomicBool::new(false),
+            changing: AtomicBool::new(false),
+            space,
             committed: AtomicBool::new(false),
             stain: AtomicU8::new(0),
         }
@@ -47,12 +56,29 @@ impl Watch {
         let end = u64::try_from(end.as_micros()).unwrap_or(u64::MAX);
         self.deadline.store(end, Relaxed);
         self.vacuuming.store(vacuuming, Relaxed);
+        self.changing.store(false, Relaxed);
+    }
+
+    /// The statement that was started may write.
+    pub(super) fn changes(&self) {
+        self.changing.store(true, Relaxed);
+    }
+
+    /// Bytes that the file may grow by, or at least `enough`; `None` for no bound.
+    pub(super) fn room(&self, enough: u64) -> Option<u64> {
+        self.space.as_ref().map(|space| space.room(enough))
+    }
+
+    /// Whether a statement that changes something is one too many for the disk.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        self.changing.load(Relaxed) && self.space.as_ref().is_some_and(|space| space.is_short())
     }
 
     /// Ends it.
     pub(super) fn finish(&self) {
         self.deadline.store(u64::MAX, Relaxed);
         self.vacuuming.store(false, Relaxed);
+        self.changing.store(false, Relaxed);
     }
 
     pub(super) fn is_over_time(&self) -> bool {
@@ -61,7 +87,7 @@ impl Watch {
 
     /// Asked by SQLite every so many steps.
     pub(super) fn must_stop(&self) -> bool {
-        self.cancelled.load(Relaxed) || self.is_over_time()
+        self.cancelled.load(Relaxed) || self.is_over_time() || self.is_out_of_space()
     }
 
     /// Nobody waits for the statement any more.

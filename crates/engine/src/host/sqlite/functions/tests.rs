@@ -12,7 +12,7 @@ fn memory() -> Connection {
 
 fn ours() -> (Connection, Arc<Watch>) {
     let connection = memory();
-    let watch = Arc::new(Watch::new());
+    let watch = Arc::new(Watch::new(None));
     register(&connection, &watch, 1 << 20, 4096).expect("registered");
     (connection, watch)
 }

@@ -20,6 +20,7 @@ fn allowance() -> Allowance {
     Allowance {
         threads: threads(2),
         heap: Heap::unbounded(),
+        space: None,
     }
 }
 
