@@ -1,11 +1,15 @@
 //! What is known of a WebAssembly file before it runs.
 
 use std::borrow::Cow;
+use std::io::{self, Read, Seek, SeekFrom};
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{
+    BinaryReader, ComponentExportSectionReader, ComponentImportSectionReader, Encoding, Parser,
+    Payload, Validator, WasmFeatures,
+};
 use wit_component::ComponentEncoder;
 
 /// Interfaces by which a component answers HTTP requests: their names begin so.
@@ -14,6 +18,14 @@ const HTTP_EXPORTS: [&str; 3] = [
     "wasi:http/handler@",
     "fermyon:spin/inbound-http",
 ];
+
+/// How a component begins (component model, `Binary.md`): the version is 13 and the layer 1.
+const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+/// Numbers of its sections.
+const IMPORTS: u8 = 10;
+const EXPORTS: u8 = 11;
+/// Bytes of all names that a file may have to be looked into.
+const MOST_NAMES_BYTES: u32 = 4 << 20;
 
 /// Why a file can't be a component of an application.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +130,92 @@ pub fn inspect(bytes: &[u8]) -> Result<ComponentInfo, WasmError> {
     Ok(info)
 }
 
+/// The same of a file, of which no more is read than the names: code and data are passed over. None when it is no
+/// component, or says so much that it is none anybody made.
+///
+/// # Errors
+/// What the file system says.
+pub fn inspect_file(file: impl Read + Seek) -> io::Result<Option<ComponentInfo>> {
+    match inspect_sections(file) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        outcome => outcome,
+    }
+}
+
+fn inspect_sections(mut file: impl Read + Seek) -> io::Result<Option<ComponentInfo>> {
+    let mut magic = [0; 8];
+    file.read_exact(&mut magic)?;
+    if magic != COMPONENT {
+        return Ok(None);
+    }
+    let end = file.seek(SeekFrom::End(0))?;
+    let mut at = file.seek(SeekFrom::Start(8))?;
+    let mut info = ComponentInfo::default();
+    let mut room = MOST_NAMES_BYTES;
+    // Each section is its number, its size and its content.
+    while at < end {
+        let number = byte(&mut file)?;
+        let Some(size) = leb128(&mut file)? else {
+            return Ok(None);
+        };
+        let content = file.stream_position()?;
+        at = content.saturating_add(size.into());
+        if at > end {
+            return Ok(None);
+        }
+        if number == IMPORTS || number == EXPORTS {
+            let Some(left) = room.checked_sub(size) else {
+                return Ok(None);
+            };
+            room = left;
+            let mut bytes = Vec::new();
+            file.by_ref().take(size.into()).read_to_end(&mut bytes)?;
+            if names(number, &bytes, &mut info).is_err() {
+                return Ok(None);
+            }
+        }
+        file.seek(SeekFrom::Start(at))?;
+    }
+    Ok(Some(info))
+}
+
+fn names(
+    number: u8,
+    bytes: &[u8],
+    info: &mut ComponentInfo,
+) -> Result<(), wasmparser::BinaryReaderError> {
+    let reader = BinaryReader::new(bytes, 0);
+    if number == IMPORTS {
+        for import in ComponentImportSectionReader::new(reader)? {
+            info.imports.push(import?.name.name.to_owned());
+        }
+    } else {
+        for export in ComponentExportSectionReader::new(reader)? {
+            info.exports.push(export?.name.name.to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn byte(from: &mut impl Read) -> io::Result<u8> {
+    let mut byte = [0];
+    from.read_exact(&mut byte)?;
+    Ok(byte[0])
+}
+
+/// A `u32` as the WebAssembly specification writes it (binary format, "Integers").
+fn leb128(from: &mut impl Read) -> io::Result<Option<u32>> {
+    let mut number = 0_u64;
+    for shift in [0, 7, 14, 21, 28] {
+        let byte = byte(from)?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(u32::try_from(number).ok());
+        }
+    }
+    Ok(None)
+}
+
 fn encoding(bytes: &[u8]) -> Result<Encoding, WasmError> {
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
@@ -157,6 +255,8 @@ fn plain_module(bytes: &[u8]) -> Result<Option<&'static str>, WasmError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     fn wat(text: &str) -> Vec<u8> {
@@ -173,10 +273,53 @@ mod tests {
             (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#);
         assert_eq!(componentize(&bytes).unwrap(), bytes);
         let info = inspect(&bytes).unwrap();
+        assert_eq!(
+            inspect_file(Cursor::new(&bytes)).unwrap().as_ref(),
+            Some(&info)
+        );
         assert_eq!(info.imports, ["wasi:cli/environment@0.2.0"]);
         assert_eq!(info.exports, ["wasi:http/incoming-handler@0.2.0"]);
         assert!(info.serves_http());
         assert!(!inspect(&wat("(component)")).unwrap().serves_http());
+    }
+
+    #[test]
+    fn of_a_file_no_more_is_read_than_the_names() {
+        struct Counted(Cursor<Vec<u8>>, usize);
+        impl Read for Counted {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                let read = self.0.read(into)?;
+                self.1 += read;
+                Ok(read)
+            }
+        }
+        impl Seek for Counted {
+            fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+                self.0.seek(to)
+            }
+        }
+        let bytes = wat(&format!(
+            r#"(component
+            (core module (memory 200) (data (i32.const 0) "{}"))
+            (import "wasi:http/types@0.3.0" (instance))
+            (component (import "inner" (func))))"#,
+            "x".repeat(1 << 20)
+        ));
+        let mut file = Counted(Cursor::new(bytes.clone()), 0);
+        let info = inspect_file(&mut file).unwrap().unwrap();
+        assert_eq!(info, inspect(&bytes).unwrap());
+        assert_eq!(info.imports, ["wasi:http/types@0.3.0"]);
+        assert!(file.1 < 200, "{}", file.1);
+        // What is cut off, or is no component, has no names, and no more is read for it either.
+        for bytes in [
+            &bytes[..bytes.len() - 1],
+            &bytes[..20],
+            b"",
+            b"#!/bin/sh\n",
+            &wat("(module)"),
+        ] {
+            assert_eq!(inspect_file(Cursor::new(bytes)).unwrap(), None);
+        }
     }
 
     #[test]

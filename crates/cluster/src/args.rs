@@ -131,7 +131,7 @@ pub(crate) struct ServeArgs {
     /// A cert-manager ClusterIssuer for applications with HTTPS.
     #[arg(long, env = "NOKUBE_CERTIFICATE_ISSUER")]
     pub(crate) certificate_issuer: Option<String>,
-    /// Name of the SpinAppExecutor that each namespace gets.
+    /// Begins the name of the SpinAppExecutor that each namespace gets; the namespace ends it.
     #[arg(long, default_value = "containerd-shim-spin", env = "NOKUBE_EXECUTOR")]
     pub(crate) executor: String,
     /// The runtime class whose handler is the Spin shim.

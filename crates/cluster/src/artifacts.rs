@@ -17,9 +17,8 @@ use nokube_manifests::Facts;
 use nokube_sidecar::TargetError;
 use nokube_spinapp::locked::LockedApp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
-/// A component as large as this is looked into whole.
-const MOST_WASM_BYTES: u64 = 64 << 20;
 /// Artifacts that are remembered, each a few words.
 const REMEMBERED: usize = 4096;
 /// How imports of that world's interfaces end.
@@ -33,6 +32,8 @@ pub(crate) struct Artifacts {
     /// The shim runs WASI 0.3.
     wasi_0_3: bool,
     known: Mutex<HashMap<Digest, Arc<Look>>>,
+    /// One artifact is looked into at a time.
+    turn: Semaphore,
 }
 
 /// What was seen in an artifact.
@@ -57,6 +58,7 @@ impl Artifacts {
             layout,
             wasi_0_3,
             known: Mutex::default(),
+            turn: Semaphore::new(1),
         }
     }
 
@@ -100,6 +102,11 @@ impl Artifacts {
     }
 
     async fn look(&self, digest: Digest) -> Result<Option<Arc<Look>>, TargetError> {
+        if let Some(look) = self.known().get(&digest) {
+            return Ok(Some(Arc::clone(look)));
+        }
+        // It is never closed.
+        let _turn = self.turn.acquire().await;
         if let Some(look) = self.known().get(&digest) {
             return Ok(Some(Arc::clone(look)));
         }
@@ -163,12 +170,17 @@ fn look_into(layout: &Layout, digest: &Digest) -> Result<Look, LayoutError> {
         if layer.media_type != WASM_TYPE {
             continue;
         }
-        let bytes = layout.read_blob(&layer.digest, MOST_WASM_BYTES)?;
+        let (file, _) = layout.open_blob(&layer.digest)?;
         let uses_wasi_0_3 = |info: wasm::ComponentInfo| {
             let mut names = info.imports.iter().chain(&info.exports);
             names.any(|name| name.starts_with("wasi:") && name.contains(WASI_0_3))
         };
-        look.needs_wasi_0_3 |= wasm::inspect(&bytes).is_ok_and(uses_wasi_0_3);
+        let info = wasm::inspect_file(file).map_err(|source| LayoutError::Io {
+            action: "can't read",
+            path: layout.blob_path(&layer.digest),
+            source,
+        })?;
+        look.needs_wasi_0_3 |= info.is_some_and(uses_wasi_0_3);
     }
     Ok(look)
 }

@@ -18,6 +18,8 @@ use crate::artifacts::Look;
 const KEPT_LABEL: &str = "nokube.dev/kept";
 const KEPT: &str = "inventory";
 const DATA: &str = "made";
+/// Begins the names of the ConfigMaps.
+const NAME: &str = "nokube-made-";
 /// Entries of namespaces that stayed without a deployment; no deployment's id begins so.
 const NAMESPACE: &str = "namespace-";
 
@@ -60,6 +62,9 @@ pub(crate) struct Applied {
     pub(crate) restarted: u64,
     /// All that is wanted besides the generation, as a hash.
     pub(crate) shape: String,
+    /// The number of copies was an autoscaler's.
+    #[serde(default)]
+    pub(crate) scales: bool,
     /// When, Unix milliseconds: what the cluster complained about earlier is of no interest.
     pub(crate) at_ms: i64,
     /// The port of every node that leads to it, where it has one.
@@ -151,6 +156,15 @@ pub(crate) struct Inventory {
     namespace: String,
     platform: String,
     entries: Mutex<HashMap<String, Arc<Entry>>>,
+    /// Deployments whose entries cannot be read, with the namespace where that is known at least. They have something,
+    /// nobody knows what: a newer version wrote it, or somebody else.
+    unreadable: HashMap<String, Option<String>>,
+}
+
+/// As much of an entry as every version has.
+#[derive(Deserialize)]
+struct Whereabouts {
+    namespace: String,
 }
 
 impl Inventory {
@@ -167,6 +181,7 @@ impl Inventory {
         let labels = format!("{KEPT_LABEL}={KEPT},nokube.dev/platform={platform}");
         let all: Vec<ConfigMap> = cluster.list(place, &labels).await?;
         let mut entries = HashMap::new();
+        let mut unreadable = HashMap::new();
         for kept in all {
             let read = kept
                 .data
@@ -176,7 +191,18 @@ impl Inventory {
                 Some(Ok(entry)) => {
                     entries.insert(entry.deployment_id.clone(), Arc::new(entry));
                 }
-                _ => tracing::error!(name = kept.metadata.name, "an inventory cannot be read"),
+                _ => {
+                    let name = &kept.metadata.name;
+                    tracing::error!(
+                        name,
+                        "an inventory cannot be read: what it is of is left as it is"
+                    );
+                    let text = kept.data.get(DATA).map_or("", String::as_str);
+                    let place = serde_json::from_str::<Whereabouts>(text).ok();
+                    if let Some(id) = name.strip_prefix(NAME) {
+                        unreadable.insert(id.to_owned(), place.map(|place| place.namespace));
+                    }
+                }
             }
         }
         Ok(Self {
@@ -184,11 +210,17 @@ impl Inventory {
             namespace,
             platform,
             entries: Mutex::new(entries),
+            unreadable,
         })
     }
 
     pub(crate) fn get(&self, deployment_id: &str) -> Option<Arc<Entry>> {
         self.lock().get(deployment_id).cloned()
+    }
+
+    /// Something was made of a deployment, and nobody can tell what.
+    pub(crate) fn is_unreadable(&self, deployment_id: &str) -> bool {
+        self.unreadable.contains_key(deployment_id)
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
@@ -202,7 +234,17 @@ impl Inventory {
             .filter(|entry| entry.namespace == namespace && entry.deployment_id != but)
             .filter(|entry| !entry.is_of_namespace())
             .map(|entry| entry.artifact)
+            // Of whichever kind: the one that may be anywhere is in this namespace too.
+            .chain(self.unreadable_in(namespace).map(|_| ArtifactKind::Spin))
             .collect()
+    }
+
+    fn unreadable_in(&self, namespace: &str) -> impl Iterator<Item = &String> {
+        let is_there =
+            move |place: &Option<String>| place.as_deref().is_none_or(|place| place == namespace);
+        let all = self.unreadable.iter();
+        all.filter(move |(_, place)| is_there(place))
+            .map(|(id, _)| id)
     }
 
     /// Writes an entry, in the cluster first. Without effect when it is as it was.
@@ -262,5 +304,5 @@ impl Inventory {
 }
 
 fn name(deployment_id: &str) -> String {
-    format!("nokube-made-{deployment_id}")
+    format!("{NAME}{deployment_id}")
 }

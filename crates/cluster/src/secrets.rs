@@ -1,7 +1,7 @@
 //! Desired state in the cluster: one Secret per deployment in the sidecar's own namespace, so that it
 //! outlives this pod and its node. Tenants' secrets in it stay sealed.
 //!
-//! Each write names the version it replaces. A sidecar that was leader once, and does not know yet that
+//! Each write and each removal names the version it is of. A sidecar that was leader once, and does not know yet that
 //! another one is, is refused by the cluster itself.
 
 use std::collections::HashMap;
@@ -142,6 +142,11 @@ impl Secrets {
             return Err(not_now());
         }
         tracing::debug!(%error, name, "desired state is looked at again");
+        self.look(name).await
+    }
+
+    /// Whose is what is there?
+    async fn look(&self, name: &str) -> io::Result<()> {
         let meta = self
             .cluster
             .metadata(self.place(), name)
@@ -162,6 +167,31 @@ impl Secrets {
             }
         }
         Ok(())
+    }
+
+    /// Removes what this process knows, or wrote.
+    async fn take_away(&self, name: &str) -> io::Result<()> {
+        for _ in 0..ATTEMPTS {
+            let Some(version) = self.version(name) else {
+                self.look(name).await?;
+                if self.version(name).is_none() {
+                    return Ok(());
+                }
+                continue;
+            };
+            let removed = self
+                .cluster
+                .delete_version(self.place(), name, &version)
+                .await;
+            match removed {
+                Ok(_) => {
+                    self.set_version(name, None);
+                    return Ok(());
+                }
+                Err(error) => self.look_again(name, &error).await?,
+            }
+        }
+        Err(not_now())
     }
 
     fn body(&self, name: &str, version: Option<&str>, packed: &str) -> Value {
@@ -215,12 +245,7 @@ impl Keep for Secrets {
     }
 
     fn remove(&self, deployment_id: &str) -> io::Result<()> {
-        let name = name(deployment_id);
-        self.runtime
-            .block_on(self.cluster.delete(self.place(), &name, None))
-            .map_err(|_| not_now())?;
-        self.set_version(&name, None);
-        Ok(())
+        self.runtime.block_on(self.take_away(&name(deployment_id)))
     }
 }
 

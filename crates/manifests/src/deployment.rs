@@ -186,6 +186,9 @@ fn container(app: &App<'_>, config: &Config<'_>, mounts: Vec<VolumeMount>) -> Co
     Container {
         name: app.name().to_owned(),
         image: Some(app.image.clone()),
+        // A tag may have moved since the node pulled it; and what a node has, whoever pulled it there, is only run by who
+        // may pull it. A digest that is there already costs one question.
+        image_pull_policy: Some("Always".to_owned()),
         env_from: (!environment.is_empty()).then_some(environment),
         ports: app.is_exposed().then(|| vec![port]),
         lifecycle: app.is_exposed().then_some(sleeps),

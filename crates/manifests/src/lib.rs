@@ -68,6 +68,19 @@ pub struct Facts {
     pub sqlite_databases: BTreeSet<String>,
     /// Labels of key-value stores that they are granted.
     pub key_value_stores: BTreeSet<String>,
+    /// The volume that the deployment has already.
+    pub volume: Option<Volume>,
+}
+
+/// A volume that is there. Kubernetes lets it grow, where its class can, and never shrink or change its class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// What was asked for, as a quantity.
+    pub size: String,
+    /// Its storage class, when it has one.
+    pub class: Option<String>,
+    /// There is something behind it. Before that it can't even grow.
+    pub is_bound: bool,
 }
 
 impl Default for Facts {
@@ -77,6 +90,7 @@ impl Default for Facts {
             restarted: 0,
             sqlite_databases: BTreeSet::from(["default".to_owned()]),
             key_value_stores: BTreeSet::from(["default".to_owned()]),
+            volume: None,
         }
     }
 }
@@ -128,7 +142,7 @@ pub fn app_objects(
     let config = config::Config::new(&app, secrets);
     let mut objects = config.objects(&app);
     let storage = storage::Storage::of(&app);
-    objects.extend(storage.and_then(|storage| storage.object(&app)));
+    objects.extend(storage.and_then(|storage| storage.object(&app, facts.volume.as_ref())));
     // Who may reach the pods is settled before there are any.
     objects.extend(network::app_policy(&app));
     objects.extend(service::object(&app));
@@ -144,6 +158,15 @@ pub fn app_objects(
         objects.extend(route::objects(&app));
     }
     Ok(objects)
+}
+
+/// Whether a cluster can have `app` at all: what [`namespace_objects`] and [`app_objects`] would find, without secrets and
+/// without a look into its artifact.
+///
+/// # Errors
+/// What is wrong with `app`, each fault with a JSON pointer into it.
+pub fn check(app: &AppSpec, settings: &Settings) -> Result<(), Faults> {
+    App::parse(app, settings).map(|_| ())
 }
 
 /// Objects that others make for a deployment and leave behind when it is removed, as (kind, name) in its

@@ -199,7 +199,7 @@ fn executor(app: &AppSpec, settings: &Settings) -> Object {
             "installDefaultCACerts": true,
         },
     });
-    let metadata = shared_meta(app, settings, settings.executor.clone());
+    let metadata = shared_meta(app, settings, settings.executor_of(&app.namespace));
     Object::custom(&EXECUTOR, &metadata, &spec)
 }
 

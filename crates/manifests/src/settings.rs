@@ -13,6 +13,8 @@ pub(crate) const HOST_BYTES: usize = 253;
 /// Bytes of what is put before the base domain: the host's label, the project's and the owner's, each
 /// with its dot. The base domain has what is left.
 const APP_PREFIX_BYTES: usize = 63 + 1 + 40 + 1 + 32 + 1;
+/// Bytes of a namespace after an executor's name, with the dot.
+const NAMESPACE_BYTES: usize = 1 + 63;
 
 /// The operator's settings.
 #[derive(Clone)]
@@ -44,7 +46,7 @@ pub struct Settings {
     pub dns: Dns,
     /// A cert-manager `ClusterIssuer`, for an [`Edge::Ingress`].
     pub certificate_issuer: Option<String>,
-    /// Name of the `SpinAppExecutor` made in each namespace.
+    /// Begins the name of the `SpinAppExecutor` made in each namespace; see [`Settings::executor_of`].
     pub executor: String,
     /// The runtime class of its pods: the one whose handler is the Spin shim.
     pub runtime_class: String,
@@ -181,6 +183,13 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Name of the `SpinAppExecutor` of a namespace. SpinKube's operator 0.6 lets one end only when no `SpinApp` of any
+    /// namespace names it, so two namespaces that shared a name would wait for each other's applications.
+    #[must_use]
+    pub fn executor_of(&self, namespace: &str) -> String {
+        format!("{}.{namespace}", self.executor)
+    }
+
     /// Whether they can be worked with at all, asked once when they are read.
     ///
     /// # Errors
@@ -232,6 +241,15 @@ impl Settings {
                 format!(
                     "may have at most {} characters",
                     HOST_BYTES - APP_PREFIX_BYTES
+                ),
+            );
+        }
+        if self.executor.len() > HOST_BYTES - NAMESPACE_BYTES {
+            faults.add_text(
+                "executor",
+                format!(
+                    "may have at most {} characters",
+                    HOST_BYTES - NAMESPACE_BYTES
                 ),
             );
         }

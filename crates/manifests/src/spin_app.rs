@@ -33,7 +33,7 @@ const STORE_LABEL_BYTES: usize = 63;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec<'a> {
-    executor: &'a str,
+    executor: String,
     image: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     image_pull_secrets: Option<Vec<LocalObjectReference>>,
@@ -67,7 +67,7 @@ struct Resources {
 pub(crate) fn object(app: &App<'_>, config: &Config<'_>, facts: &Facts) -> Object {
     let storage = Storage::of(app);
     let spec = Spec {
-        executor: &app.settings.executor,
+        executor: app.settings.executor_of(&app.given.namespace),
         image: &app.image,
         image_pull_secrets: pull_secrets(app.settings),
         replicas: (!app.spec.enable_autoscaling).then(|| seconds(app.spec.replicas)),

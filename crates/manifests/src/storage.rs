@@ -1,10 +1,13 @@
 //! What an application keeps: one volume, for one copy.
 
 use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource, Volume,
-    VolumeMount, VolumeResourceRequirements,
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource,
+    Volume as PodVolume, VolumeMount, VolumeResourceRequirements,
 };
 
+use nokube_domain::Quantity;
+
+use crate::Volume;
 use crate::app::App;
 use crate::namespace::quantities;
 use crate::object::Object;
@@ -25,8 +28,15 @@ impl<'a> Storage<'a> {
         })
     }
 
-    pub(crate) fn object(&self, app: &App<'_>) -> Option<Object> {
-        let size = app.spec.storage_size.as_ref()?.as_str().to_owned();
+    /// At least as large as what is there, and of its class: an earlier revision that asked for less, and an operator who
+    /// names another class, get what is there.
+    pub(crate) fn object(&self, app: &App<'_>, there: Option<&Volume>) -> Option<Object> {
+        let wanted = app.spec.storage_size.as_ref()?;
+        let size = match there {
+            Some(there) if !there.is_bound || !is_less(&there.size, wanted) => there.size.clone(),
+            _ => wanted.as_str().to_owned(),
+        };
+        let class = there.and_then(|there| there.class.as_ref());
         let claim = PersistentVolumeClaim {
             metadata: app.meta(&self.claim),
             spec: Some(PersistentVolumeClaimSpec {
@@ -35,7 +45,7 @@ impl<'a> Storage<'a> {
                     requests: Some(quantities([("storage", size)])),
                     ..VolumeResourceRequirements::default()
                 }),
-                storage_class_name: app.settings.storage_class.clone(),
+                storage_class_name: class.or(app.settings.storage_class.as_ref()).cloned(),
                 ..PersistentVolumeClaimSpec::default()
             }),
             ..PersistentVolumeClaim::default()
@@ -43,14 +53,14 @@ impl<'a> Storage<'a> {
         Some(Object::of(&claim))
     }
 
-    pub(crate) fn volume(&self) -> Volume {
-        Volume {
+    pub(crate) fn volume(&self) -> PodVolume {
+        PodVolume {
             name: VOLUME.to_owned(),
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                 claim_name: self.claim.clone(),
                 ..PersistentVolumeClaimVolumeSource::default()
             }),
-            ..Volume::default()
+            ..PodVolume::default()
         }
     }
 
@@ -61,4 +71,9 @@ impl<'a> Storage<'a> {
             ..VolumeMount::default()
         }
     }
+}
+
+/// What this cannot read was not written by us, and stays.
+fn is_less(there: &str, wanted: &Quantity) -> bool {
+    Quantity::parse(there).is_ok_and(|there| there.units() < wanted.units())
 }

@@ -14,6 +14,8 @@ use nokube_domain::Timestamp;
 use nokube_keys::Secret;
 use nokube_manifests::Settings;
 
+use crate::check::SpecFault;
+
 /// A place where applications run.
 ///
 /// For one deployment the sidecar calls [`Target::apply`], [`Target::remove`] and
@@ -26,6 +28,12 @@ pub trait Target: Send + Sync + 'static {
     /// stopped, so that requests for those applications can wait instead of being refused, and what was
     /// reached then can be left alone until somebody asks for it.
     async fn adopt(&self, _apps: &[Adopted]) {}
+
+    /// What of `app` can never be here, beside what [`crate::check_spec`] finds: asked before it is taken, so that whoever
+    /// asks is told at once. Of the spec and the settings alone.
+    fn check(&self, _app: &AppSpec) -> Vec<SpecFault> {
+        Vec::new()
+    }
 
     /// Makes `app` so, or submits it; also when `app.desired` is stopped. What was served before
     /// keeps serving until the new revision is ready, and for good if it never is.

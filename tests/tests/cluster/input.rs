@@ -1,6 +1,6 @@
 //! What is refused before anything is made of it. The sidecar believes no caller, the platform's parts least of all.
 
-use nokube_api::sidecar::{AppPhase, AppSpec};
+use nokube_api::sidecar::AppSpec;
 use nokube_tests::cluster::sidecar::{BASE_DOMAIN, Installation};
 use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::visit;
@@ -98,17 +98,23 @@ async fn bad_input_gets_422_with_every_fault_and_makes_nothing() {
         installation.namespace
     );
     assert_eq!(kube.list(&kept).await.len(), 0);
-    // Hosts of the platform, and of others below it, are known to the target: it refuses them before it makes anything.
+    // What only the target knows, such as hosts of the platform and of others below it, is refused as well.
     for domain in [BASE_DOMAIN, "web.shop.bob.apps.example.org"] {
         let taken = tenant.container("taken").then(|app| {
             app.spec.custom_domain = Some(domain.to_owned());
         });
-        sidecar.want(&taken).await;
-        let status = sidecar.reaches(&taken, AppPhase::Failed).await;
-        let message = status.message.unwrap_or_default();
-        assert!(message.contains("custom_domain"), "{message}");
-        sidecar.remove(&taken).await;
+        let (status, body) = sidecar.put(&taken).await;
+        assert_eq!(status, 422, "{body}");
+        assert!(pointers(&body).contains(&"/spec/custom_domain"), "{body}");
     }
+    let copies = tenant.container("copies").then(|app| {
+        app.spec.storage_size = Some("1Gi".to_owned());
+        app.spec.storage_path = Some("/data".to_owned());
+        app.spec.replicas = 2;
+    });
+    let (status, body) = sidecar.put(&copies).await;
+    assert_eq!(status, 422, "{body}");
+    assert!(pointers(&body).contains(&"/spec/replicas"), "{body}");
     assert!(kube.find(&namespace).await.is_none());
     let before = kube.list(&kept).await.len();
     let _ = sidecar.runs(&good).await;

@@ -1,10 +1,10 @@
 //! The life of a container image: deployed, looked at, scaled, replaced, brought back, stopped, removed.
 
 use nokube_api::sidecar::{AppPhase, DesiredState};
-use nokube_tests::cluster::sidecar::{BASE_DOMAIN, CHANGE_LIMIT, Installation, sealed};
+use nokube_tests::cluster::sidecar::{BASE_DOMAIN, CHANGE_LIMIT, Installation, Options, sealed};
 use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::visit;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::objects::{
     DEPLOYMENTS, SERVICES, object, objects_in, until_nothing_is_in, until_object,
@@ -94,6 +94,73 @@ async fn a_container_is_deployed_scaled_replaced_brought_back_and_leaves_nothing
 
     sidecar.remove(&started).await;
     until_nothing_is_in(&kube, &namespace).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_grows_and_stays_as_it_is_when_an_earlier_revision_comes_back() {
+    let Some(visit) = visit().await else {
+        return;
+    };
+    let kube = visit.kube();
+    let class = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": { "name": "volume-grows" },
+        "provisioner": "kubernetes.io/no-provisioner", "allowVolumeExpansion": true,
+    });
+    let _ = kube
+        .create("/apis/storage.k8s.io/v1/storageclasses", &class)
+        .await
+        .expect("a class");
+    let volume = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": "volume-grows" },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "capacity": { "storage": "1Gi" },
+            "storageClassName": "volume-grows", "hostPath": { "path": "/nowhere" },
+        },
+    });
+    let _ = kube
+        .create("/api/v1/persistentvolumes", &volume)
+        .await
+        .expect("a volume");
+    let installation = Installation::new(&visit, "volume").await;
+    let options = Options::default().with("NOKUBE_STORAGE_CLASS", "volume-grows");
+    let sidecar = installation.start_with(options).await;
+    let tenant = Tenant::new("ada", "volume-shop");
+    let namespace = tenant.namespace();
+    let claims = "/api/v1/persistentvolumeclaims";
+    let size = |claim: &Value| claim["spec"]["resources"]["requests"]["storage"].clone();
+
+    let mut first = tenant.container("web");
+    first.spec.storage_size = Some("1Gi".to_owned());
+    first.spec.storage_path = Some("/data".to_owned());
+    let _ = sidecar.runs(&first).await;
+    let claim = until_object(&kube, claims, &namespace, "web.data", |claim| {
+        claim["status"]["phase"] == "Bound"
+    })
+    .await;
+    assert_eq!(size(&claim), "1Gi");
+    let second = first.then(|app| {
+        app.revision = 2;
+        app.spec.storage_size = Some("2Gi".to_owned());
+    });
+    let _ = sidecar.runs(&second).await;
+    let claim = object(&kube, claims, &namespace, "web.data").await;
+    assert_eq!(size(&claim), "2Gi");
+    let back = second.then(|app| {
+        app.revision = 3;
+        app.spec = first.spec.clone();
+    });
+    let status = sidecar.runs(&back).await;
+    assert_eq!(status.revision, 3);
+    let claim = object(&kube, claims, &namespace, "web.data").await;
+    assert_eq!(size(&claim), "2Gi");
+
+    sidecar.remove(&back).await;
+    until_nothing_is_in(&kube, &namespace).await;
+    let _ = kube.delete("/api/v1/persistentvolumes/volume-grows").await;
+    let _ = kube
+        .delete("/apis/storage.k8s.io/v1/storageclasses/volume-grows")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,6 +52,26 @@ const REFUSED: [&str; 11] = [
     "networkPolicy.dns.ports={}",
 ];
 
+/// Kinds that deployments are made of.
+const OF_DEPLOYMENTS: [&str; 16] = [
+    "ConfigMap",
+    "Deployment",
+    "HTTPRoute",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "LimitRange",
+    "Namespace",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "ResourceQuota",
+    "RoleBinding",
+    "Secret",
+    "Service",
+    "SpinApp",
+    "SpinAppExecutor",
+];
+
 /// Writes the rendered files.
 pub(crate) fn run(layout: &Layout) -> anyhow::Result<()> {
     let helm = HELM.prepare(layout)?;
@@ -77,18 +97,20 @@ pub(crate) fn check(layout: &Layout) -> anyhow::Result<()> {
     let Some(helm) = go::unless_unavailable(HELM.prepare(layout), without)? else {
         return Ok(());
     };
-    let rendered = timed("the chart", || {
+    let mut rendered = timed("the chart", || {
         lint(&helm, layout)?;
         refusals(&helm, layout)?;
         compared(&helm, layout)
     })?;
+    rendered.extend(of_deployments(layout)?);
     let prepared = KUBECONFORM.prepare(layout).and_then(|program| {
         let published = schemas::Published::fetch(&Go::find(layout)?)?;
         Ok((program, published))
     });
     let without = "not checked: what the chart makes against schemas, since they cannot be had";
+    let what = "what the chart and deployments are made of, against schemas";
     match go::unless_unavailable(prepared, without)? {
-        Some((kubeconform, published)) => timed("what the chart makes, against schemas", || {
+        Some((kubeconform, published)) => timed(what, || {
             conform(&kubeconform, &published, layout, &rendered)
         }),
         None => Ok(()),
@@ -134,6 +156,28 @@ fn compared(helm: &Path, layout: &Layout) -> anyhow::Result<Vec<String>> {
         rendered.push(render::render(helm, layout, set, Purpose::Helm)?);
     }
     Ok(rendered)
+}
+
+/// What deployments are made of: the snapshots of `nokube-manifests`.
+fn of_deployments(layout: &Layout) -> anyhow::Result<Vec<String>> {
+    let folder = layout.root.join("crates/manifests/tests/snapshots");
+    let mut texts = vec![];
+    let mut kinds = BTreeSet::new();
+    let entries =
+        fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    for entry in entries {
+        let text = fs::read_to_string(entry?.path())?;
+        kinds.extend(kinds_in(&text)?.into_iter().map(|(_, kind)| kind));
+        texts.push(text);
+    }
+    let missing: Vec<&str> = OF_DEPLOYMENTS
+        .into_iter()
+        .filter(|kind| !kinds.contains(*kind))
+        .collect();
+    if !missing.is_empty() {
+        bail!("{} has no {}", folder.display(), missing.join(", "));
+    }
+    Ok(texts)
 }
 
 fn conform(

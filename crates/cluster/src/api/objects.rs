@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 
 use http::Request;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
+use kube::api::{
+    DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
 use kube::core::Request as Builder;
 use nokube_manifests::{FIELD_MANAGER, Object};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::{CallError, Why};
 use super::send::Cluster;
 
 /// Objects of a page: the memory of one is held at a time.
 const PAGE: u32 = 100;
+/// Holds the number of copies between us and an autoscaler.
+const SCALE_MANAGER: &str = "nokube-scale";
 /// A list that had to begin anew so often is given up.
 const LISTS: u32 = 3;
 
@@ -189,23 +193,82 @@ impl Cluster {
         Ok(self.send_once(request).await?.json::<WithMeta>()?.metadata)
     }
 
-    /// Removes an object with all that belongs to it; with a uid, only that one.
+    /// Gives the number of a workload's copies to whoever scales it from now on: a field that no manager has any more
+    /// is set to its default.
+    pub(crate) async fn hand_over_copies(
+        &self,
+        place: Place<'_>,
+        name: &str,
+        uid: &str,
+        copies: u32,
+    ) -> Result<(), CallError> {
+        let (version, _) = super::kind(place.kind).expect("only kinds of the table are named");
+        let body = json!({
+            "apiVersion": version,
+            "kind": place.kind,
+            // Of one that is gone meanwhile nothing is made.
+            "metadata": { "name": name, "namespace": place.namespace, "uid": uid },
+            "spec": { "replicas": copies },
+        });
+        let params = PatchParams::apply(SCALE_MANAGER).force();
+        let request = made(place.builder().patch(name, &params, &Patch::Apply(&body)))?;
+        self.send(request).await.map(|_| ())
+    }
+
+    /// Removes an object with all that belongs to it; with a uid, only that one. A workload is there until its pods are
+    /// gone.
     pub(crate) async fn delete(
         &self,
         place: Place<'_>,
         name: &str,
         uid: Option<&str>,
     ) -> Result<Deleted, CallError> {
+        let conditions = uid.map(|uid| Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        });
+        self.delete_if(place, name, conditions).await
+    }
+
+    /// Removes an object as it was when it had this resource version.
+    pub(crate) async fn delete_version(
+        &self,
+        place: Place<'_>,
+        name: &str,
+        version: &str,
+    ) -> Result<Deleted, CallError> {
+        let conditions = Preconditions {
+            uid: None,
+            resource_version: Some(version.to_owned()),
+        };
+        self.delete_if(place, name, Some(conditions)).await
+    }
+
+    async fn delete_if(
+        &self,
+        place: Place<'_>,
+        name: &str,
+        preconditions: Option<Preconditions>,
+    ) -> Result<Deleted, CallError> {
+        let has_version = preconditions
+            .as_ref()
+            .is_some_and(|conditions| conditions.resource_version.is_some());
         let params = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: uid.map(|uid| kube::api::Preconditions {
-                uid: Some(uid.to_owned()),
-                resource_version: None,
+            propagation_policy: Some(match place.kind {
+                "Deployment" | "SpinApp" => PropagationPolicy::Foreground,
+                _ => PropagationPolicy::Background,
             }),
+            preconditions,
             ..DeleteParams::default()
         };
         let request = made(place.builder().delete(name, &params))?;
-        match self.send(request).await {
+        let sent = if has_version {
+            // Another version stays another one, however often it is asked for.
+            self.send_once(request).await
+        } else {
+            self.send(request).await
+        };
+        match sent {
             // The object itself is answered when it has to wait for something.
             Ok(answer) => Ok(match answer.json::<DeleteAnswer>()?.kind.as_str() {
                 "Status" => Deleted::Gone,

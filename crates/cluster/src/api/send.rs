@@ -1,11 +1,12 @@
 //! Sending: every call has a time limit, and is repeated with growing pauses where that may help. All
 //! calls are such that doing them twice is doing them once.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
@@ -31,6 +32,8 @@ const LONGEST_WAIT_ASKED: Duration = Duration::from_secs(15);
 const ATTEMPTS: u32 = 6;
 /// A page of a hundred large objects; more is no answer of this API.
 const MOST_BYTES: usize = 64 << 20;
+
+const BROKEN_OFF: CallError = CallError::Unreachable("broke off its answer");
 
 /// A cluster's API.
 #[derive(Clone)]
@@ -119,7 +122,39 @@ impl Cluster {
         }
     }
 
+    /// Sends a request once and gives its answer away piece by piece, until `take` has enough or there is no more.
+    pub(crate) async fn read_once(
+        &self,
+        request: Request<Vec<u8>>,
+        mut take: impl FnMut(&[u8]) -> ControlFlow<()> + Send,
+    ) -> Result<(), CallError> {
+        // It is never closed.
+        let _turn = self.calls.acquire().await;
+        let reading = async {
+            let mut body = self.open(request).await?.into_body();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|_| BROKEN_OFF)?;
+                if frame.data_ref().is_some_and(|data| take(data).is_break()) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        match timeout(self.call_timeout, reading).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(CallError::Unreachable("did not answer in time")),
+        }
+    }
+
     async fn exchange(&self, request: Request<Vec<u8>>) -> Result<Answer, CallError> {
+        let body = self.open(request).await?.into_body();
+        Ok(Answer {
+            body: whole(body).await?,
+        })
+    }
+
+    /// Sends a request; a 2xx answer whose body is yet to be read.
+    async fn open(&self, request: Request<Vec<u8>>) -> Result<Response<Body>, CallError> {
         let response = self
             .client
             .send(request.map(Body::from))
@@ -131,18 +166,18 @@ impl Cluster {
                 );
                 CallError::Unreachable("cannot be reached")
             })?;
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MOST_BYTES)
-            .collect()
-            .await
-            .map_err(|_| CallError::Unreachable("broke off its answer"))?
-            .to_bytes();
-        if parts.status.is_success() {
-            return Ok(Answer { body });
+        if response.status().is_success() {
+            return Ok(response);
         }
-        let refusal = Refusal::read(parts.status, &parts.headers, &body);
+        let (parts, body) = response.into_parts();
+        let refusal = Refusal::read(parts.status, &parts.headers, &whole(body).await?);
         Err(CallError::Refused(Box::new(refusal)))
     }
+}
+
+async fn whole(body: Body) -> Result<Bytes, CallError> {
+    let body = Limited::new(body, MOST_BYTES).collect().await;
+    Ok(body.map_err(|_| BROKEN_OFF)?.to_bytes())
 }
 
 /// How long to wait before the same again; nothing when that can't help.

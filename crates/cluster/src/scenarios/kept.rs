@@ -84,6 +84,11 @@ pub(super) async fn another_writer_ends_the_lead() -> Fake {
     write(&second, "d", "two").await.unwrap();
     assert!(write(&first, "d", "late").await.is_err());
     assert!(*first.superseded().borrow());
+    // Nor does it remove what the other one wrote.
+    let former = open(&fake, "f").await;
+    write(&second, "d", "two").await.unwrap();
+    assert!(remove(&former, "d").await.is_err());
+    assert!(*former.superseded().borrow());
     let read = open(&fake, "c").await.read().unwrap();
     assert!(String::from_utf8_lossy(&read[0].bytes).contains("two"));
     fake

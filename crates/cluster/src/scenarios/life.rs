@@ -160,7 +160,7 @@ pub(super) async fn what_is_stopped_stays_known_and_starts_again() -> Fake {
         assert_eq!((observed.present, observed.applied), (true, Some(2)));
         app.generation = 3;
         app.desired = DesiredState::Running;
-        world.runs(&app).await;
+        world.becomes(&app).await;
     }
     // A SpinApp that is not there is no mistake after a restart of the sidecar either.
     let mut app = spec(4);
@@ -198,6 +198,31 @@ pub(super) async fn a_restart_makes_new_pods_and_scaling_does_not() -> Fake {
             .until_health(&app, |health| *health == Health::Ready)
             .await;
     }
+    world.fake
+}
+
+pub(super) async fn a_project_ends_while_another_one_has_spin_applications() -> Fake {
+    let world = World::new().await;
+    // Some other SpinApp names an executor as SpinKube's instructions call it.
+    let theirs = "/apis/core.spinkube.dev/v1alpha1/namespaces/nokube-system/spinapps";
+    let platform = serde_json::json!({
+        "metadata": { "name": "nokube", "namespace": "nokube-system" },
+        "spec": { "executor": "containerd-shim-spin" },
+    });
+    world.fake.insert(theirs, platform);
+    let (one, mut other) = (spec(1), spec(1));
+    other.deployment_id = "01940000-0000-7000-8000-000000000003".to_owned();
+    other.project_id = 2;
+    other.project = "crm".to_owned();
+    other.namespace = "crm-production".to_owned();
+    world.runs(&one).await;
+    world.runs(&other).await;
+    world.removed(&one).await;
+    let namespace = |name| world.fake.get("/api/v1/namespaces", name);
+    assert_eq!(namespace("shop-production"), None);
+    assert_eq!(world.observe(&other).await.health, Health::Ready);
+    world.removed(&other).await;
+    assert_eq!(namespace("crm-production"), None);
     world.fake
 }
 

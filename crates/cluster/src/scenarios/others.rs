@@ -172,6 +172,50 @@ pub(super) async fn a_namespace_with_somebody_elses_objects_stays() -> Fake {
     world.fake
 }
 
+pub(super) async fn a_namespace_in_which_somebody_elses_pods_run_stays() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    let pods = World::place(&app, "/api/v1", "pods");
+    let pod = |name: &str, labels: serde_json::Value, owner: &str| {
+        json!({ "metadata": {
+            "name": name, "namespace": app.namespace, "labels": labels,
+            "ownerReferences": [{ "kind": owner, "name": "x" }],
+        } })
+    };
+    // Of a StatefulSet, which is not looked for itself; and one that goes with its challenge.
+    world
+        .fake
+        .insert(&pods, pod("db-0", json!({}), "StatefulSet"));
+    let solver = json!({ "acme.cert-manager.io/http01-solver": "true" });
+    world.fake.insert(&pods, pod("solver", solver, "Challenge"));
+    world.removed(&app).await;
+    assert!(world.fake.get(&pods, "db-0").is_some());
+    world.fake.take(&pods, "db-0");
+    world.target.keep_house().await;
+    assert_eq!(world.fake.get(NAMESPACES, "shop-production"), None);
+    world.fake
+}
+
+pub(super) async fn specs_that_no_cluster_can_have_are_told_before_they_are_taken() -> Fake {
+    let world = World::new().await;
+    assert_eq!(world.target.check(&spec(1)), []);
+    let mut app = spec(1);
+    app.service = "a".repeat(53);
+    app.spec.storage_size = Some("1Gi".to_owned());
+    app.spec.storage_path = Some("/data".to_owned());
+    app.spec.replicas = 2;
+    app.spec.custom_domain = Some("x.localhost".to_owned());
+    let faults = world.target.check(&app);
+    let pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+    assert!(pointers.contains(&"/service"), "{pointers:?}");
+    app.spec.custom_domain = None;
+    let faults = world.target.check(&app);
+    let pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/service", "/spec/replicas"]);
+    world.fake
+}
+
 pub(super) async fn who_does_not_lead_writes_nothing() -> Fake {
     let world = World::new().await;
     world.runs(&spec(1)).await;

@@ -1,5 +1,8 @@
 //! What goes wrong by itself.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use nokube_sidecar::Target as _;
 use nokube_sidecar::{Health, TargetError, TargetEvent};
 use serde_json::json;
@@ -25,7 +28,7 @@ pub(super) async fn what_may_pass_is_repeated() -> Fake {
     ));
     let begun = tokio::time::Instant::now();
     world.runs(&spec(1)).await;
-    assert!(begun.elapsed() >= std::time::Duration::from_secs(3));
+    assert!(begun.elapsed() >= Duration::from_secs(3));
     let text = world.metrics.text(&[]);
     assert!(text.contains("nokube_repeated_calls_total 5"), "{text}");
     assert!(text.contains("nokube_reconciliation_failures_total 0"));
@@ -57,6 +60,111 @@ pub(super) async fn a_denied_revision_leaves_the_one_before_alone() -> Fake {
     assert_eq!(world.names(&spec(1)), before);
     let observed = world.observe(&spec(1)).await;
     assert_eq!((observed.applied, observed.serving), (Some(1), Some(1)));
+    world.fake
+}
+
+pub(super) async fn a_route_that_is_denied_leaves_the_revision_before_alone() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    let before = world.workload(&app);
+    let names = world.names(&app);
+    let denied = "admission webhook \"routes.example.org\" denied the request: the host is taken";
+    world
+        .fake
+        .script(Rule::status("PATCH", "/httproutes/", 400, denied));
+    let error = world.apply(&container(2)).await.unwrap_err();
+    assert!(
+        matches!(&error, TargetError::Refused(message) if message.contains("the host is taken")),
+        "{error}"
+    );
+    assert_eq!((world.workload(&app), world.names(&app)), (before, names));
+    world.fake
+}
+
+pub(super) async fn a_namespace_that_hangs_holds_nobody_else_up() -> Fake {
+    let world = Arc::new(World::new().await);
+    world.fake.script(Rule {
+        after: Duration::from_secs(15),
+        ..Rule::status(
+            "PATCH",
+            "/namespaces/shop-production/",
+            500,
+            "a webhook is slow",
+        )
+        .times(9999)
+    });
+    let hanging: Vec<_> = (10..40)
+        .map(|number| {
+            let mut app = container(1);
+            app.deployment_id = format!("01940000-0000-7000-8000-0000000000{number}");
+            app.service = format!("worker-{number}");
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { world.apply(&app).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut other = container(1);
+    other.project_id = 2;
+    other.project = "crm".to_owned();
+    other.namespace = "crm-production".to_owned();
+    let begun = tokio::time::Instant::now();
+    world.apply(&other).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    for apply in hanging {
+        apply.abort();
+        assert!(apply.await.is_err(), "it did not hang");
+    }
+    world.fake.clone()
+}
+
+pub(super) async fn a_namespace_that_somebody_removed_is_made_anew() -> Fake {
+    let world = World::new().await;
+    let app = container(1);
+    world.runs(&app).await;
+    let before = world.names(&app);
+    world.fake.take("/api/v1/namespaces", "shop-production");
+    assert_eq!(world.names(&app), [] as [String; 0]);
+    world.becomes(&app).await;
+    let pods = |names: Vec<String>| -> Vec<String> {
+        let kept = names.into_iter();
+        kept.filter(|name| !name.starts_with("pods/")).collect()
+    };
+    assert_eq!(pods(world.names(&app)), pods(before));
+    world.fake.take("/api/v1/namespaces", "shop-production");
+    world.removed(&app).await;
+    assert_eq!(world.fake.names("nokube-system"), [] as [String; 0]);
+    world.fake
+}
+
+pub(super) async fn what_nobody_can_read_is_neither_written_over_nor_forgotten() -> Fake {
+    let world = World::new().await;
+    let (app, neighbour) = (container(1), spec(1));
+    world.runs(&app).await;
+    world.runs(&neighbour).await;
+    let kept = "/api/v1/namespaces/nokube-system/configmaps";
+    let name = format!("nokube-made-{}", app.deployment_id);
+    let readable = world.fake.get(kept, &name).unwrap();
+    let mut newer = readable.clone();
+    let made = newer["data"]["made"].as_str().unwrap();
+    newer["data"]["made"] = json!(made.replace("\"container\"", "\"unikernel\""));
+    assert_ne!(newer, readable);
+    world.fake.insert(kept, newer);
+    let world = world.restarted().await;
+    for outcome in [
+        world.target.observe(&app).await.map(|_| ()),
+        world.apply(&app).await,
+    ] {
+        assert!(matches!(outcome, Err(TargetError::Unavailable(_))));
+    }
+    // Its namespace is needed, whatever it is.
+    world.removed(&neighbour).await;
+    assert!(world.workload(&app).is_some());
+    // A sidecar that can read it goes on.
+    world.fake.insert(kept, readable);
+    let world = world.restarted().await;
+    world.removed(&app).await;
+    assert_eq!(world.fake.names("nokube-system"), [] as [String; 0]);
     world.fake
 }
 
@@ -192,7 +300,7 @@ pub(super) async fn what_somebody_removed_is_to_be_applied_again() -> Fake {
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), told)
+    tokio::time::timeout(Duration::from_secs(60), told)
         .await
         .unwrap();
     world.runs(&app).await;

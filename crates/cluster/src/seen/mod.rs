@@ -275,7 +275,11 @@ impl Seen {
                 });
                 app.warnings.push_back(warning);
                 if app.warnings.len() > WARNINGS {
-                    app.warnings.pop_front();
+                    // A list tells them by their names.
+                    let times = app.warnings.iter().map(|warning| warning.at_ms);
+                    if let Some((oldest, _)) = times.enumerate().min_by_key(|(_, at_ms)| *at_ms) {
+                        app.warnings.remove(oldest);
+                    }
                 }
             }
         }
@@ -393,6 +397,26 @@ pub(crate) mod tests {
         assert!(!seen.is_complete());
         seen.no_such_kind(Watched::SpinApp);
         assert!(seen.is_complete());
+    }
+
+    #[test]
+    fn the_newest_warnings_are_kept_in_whichever_order_they_are_told() {
+        let seen = Seen::default();
+        seen.register("d1", "ns", "api");
+        for second in (10..30).rev() {
+            let event = raw(json!({
+                "metadata": { "name": "e", "namespace": "ns" },
+                "involvedObject": { "kind": "Pod", "name": format!("api-1-{second}"), "namespace": "ns" },
+                "reason": "BackOff", "message": "m", "type": "Warning",
+                "eventTime": "2026-11-21T09:00:00.000000Z",
+                "series": { "count": 7, "lastObservedTime": format!("2026-11-21T10:00:{second}.123456Z") },
+            }));
+            seen.take_in(Watched::Event, &event);
+        }
+        let warnings = seen.app("d1").unwrap().warnings;
+        let oldest = warnings.iter().map(|warning| warning.at_ms % 60_000).min();
+        assert_eq!((warnings.len(), oldest), (WARNINGS, Some(22_123)));
+        assert!(warnings.iter().all(|warning| warning.count == 7));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub(super) status: Status,
     involved_object: ObjectName,
     reason: String,
+    series: Option<Series>,
     message: String,
     last_timestamp: Option<String>,
     count: Option<u32>,
@@ -132,6 +133,14 @@ pub(super) struct Waiting {
     pub(super) message: String,
 }
 
+/// How often an event was seen, of those that newer clients write.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Series {
+    count: Option<u32>,
+    last_observed_time: Option<String>,
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Terminated {
@@ -229,9 +238,10 @@ impl Raw {
 
     /// As what the cluster complained about.
     pub(super) fn warning(&self) -> Warning {
-        let at = self
-            .last_timestamp
-            .as_deref()
+        let series = self.series.as_ref();
+        let at = series
+            .and_then(|series| series.last_observed_time.as_deref())
+            .or(self.last_timestamp.as_deref())
             .or(self.event_time.as_deref())
             .and_then(|time| Timestamp::parse(time).ok());
         Warning {
@@ -243,7 +253,11 @@ impl Raw {
             )
             .into(),
             at_ms: at.map_or(0, Timestamp::millis),
-            count: self.count.unwrap_or(1).max(1),
+            count: series
+                .and_then(|series| series.count)
+                .or(self.count)
+                .unwrap_or(1)
+                .max(1),
         }
     }
 }

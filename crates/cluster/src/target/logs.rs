@@ -3,9 +3,11 @@
 //! The cluster keeps it, on the nodes; nothing of it is kept here. A container that was started again has
 //! an earlier log too, which is read first. Kubernetes does not say which stream a line was written to.
 
-use std::sync::Arc;
+mod reader;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
 use http::Request;
 use nokube_api::logs::{LogLine, LogPage, LogStream};
 use nokube_api::sidecar::AppSpec;
@@ -13,22 +15,22 @@ use nokube_domain::Timestamp;
 use nokube_sidecar::{LogQuery, TargetError};
 use url::form_urlencoded;
 
+use self::reader::{MOST_READ_BYTES, Reader};
 use super::ClusterTarget;
 use super::apply::now_ms;
 use super::cursor::{Cursor, MOST_PODS, PodKey, PodPlace, pod_key};
-use crate::api::CallError;
+use crate::api::{CallError, Why};
 use crate::seen::Pod;
 
-/// Bytes of one pod's log that are read at once.
-const PIECE_BYTES: usize = 256 << 10;
-/// And when those were all of one second, and known already.
-const LARGE_PIECE_BYTES: usize = 8 << 20;
-/// The kubelet may end a little before its limit.
-const ABOUT: usize = 4 << 10;
-/// Pods that are asked at once: each piece is in memory.
+/// Bytes of all pods' new lines that a page has in memory.
+const PAGE_BYTES: usize = 512 << 10;
+/// Pods that are asked at once.
 const AT_ONCE: usize = 4;
-const MOST_TEXT_BYTES: usize = 16 << 10;
-const NS_PER_S: u64 = 1_000_000_000;
+/// Who waits longer for other readers is told to come again.
+const TURN_LIMIT: Duration = Duration::from_secs(5);
+/// How often, and with which pauses, a busy node is asked.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(250);
 const NS_PER_MS: u64 = 1_000_000;
 
 /// A line as a pod gave it.
@@ -60,19 +62,46 @@ impl ClusterTarget {
                 TargetError::Refused("cursor is not a cursor of this log".to_owned())
             })?),
         };
-        let query = Arc::new(query);
+        let turn = tokio::time::timeout(TURN_LIMIT, self.pages.acquire()).await;
+        let Ok(_turn) = turn else {
+            return Err(TargetError::Unavailable(
+                "too many logs are being read".to_owned(),
+            ));
+        };
         let before = cursor.clone().unwrap_or_default();
-        let pieces: Vec<Piece> = stream::iter(self.pods_to_read(app))
+        let pods = self.pods_to_read(app);
+        let room = PAGE_BYTES / pods.len().max(1);
+        let (query, before) = (&query, &before);
+        let read: Vec<Result<Piece, CallError>> = stream::iter(pods)
             .map(|(name, pod)| {
-                let place = before.places.get(&pod_key(&pod.uid)).copied();
-                let query = Arc::clone(&query);
-                async move { self.piece(&app.namespace, &name, &pod, place, &query).await }
+                let key = pod_key(&pod.uid);
+                let place = before.places.get(&key).copied();
+                async move {
+                    let piece = Reader::new(key, place, query, room);
+                    self.piece(&app.namespace, &name, &pod, query, piece).await
+                }
             })
             .buffered(AT_ONCE)
-            .try_collect()
-            .await
-            .map_err(|error: CallError| error.about("the log"))?;
-        Ok(page(before, cursor.is_none(), pieces, &query))
+            .collect()
+            .await;
+        let mut pieces = Vec::new();
+        let mut failed = None;
+        for piece in read {
+            match piece {
+                Ok(piece) => pieces.push(piece),
+                Err(error) => {
+                    tracing::warn!(deployment = app.deployment_id, %error, "a pod's log cannot be read");
+                    failed = Some(error);
+                }
+            }
+        }
+        // A node that does not answer keeps its pods' lines, and nobody else's: they are read once it does.
+        match failed {
+            Some(error) if pieces.is_empty() || error.why() == Some(Why::NotAllowed) => {
+                Err(error.about("the log"))
+            }
+            _ => Ok(page(before.clone(), cursor.is_none(), pieces, query)),
+        }
     }
 
     /// Those that live, then those that end.
@@ -91,59 +120,68 @@ impl ClusterTarget {
         namespace: &str,
         name: &str,
         pod: &Pod,
-        place: Option<PodPlace>,
         query: &LogQuery,
+        mut reader: Reader<'_>,
     ) -> Result<Piece, CallError> {
-        let key = pod_key(&pod.uid);
-        let mut piece = Piece {
-            pod: key,
-            lines: Vec::new(),
-            is_cut: false,
-            skip_to_ns: None,
-        };
-        for most in [PIECE_BYTES, LARGE_PIECE_BYTES] {
-            let mut lines = Vec::new();
-            piece.is_cut = false;
-            let earlier = (pod.restarts > 0).then_some(true);
-            for previous in earlier.into_iter().chain([false]) {
-                // What follows a piece that was cut is read next time.
-                if piece.is_cut {
-                    break;
-                }
-                let path = log_path(
-                    namespace,
-                    name,
-                    &pod.container,
-                    place,
-                    query,
-                    most,
-                    previous,
-                );
-                let bytes = match self.read_text(path).await {
-                    Ok(bytes) => bytes,
-                    // Not begun yet, gone meanwhile, or its node does not answer.
-                    Err(CallError::Refused(_)) => continue,
-                    Err(error) => return Err(error),
-                };
-                piece.is_cut = bytes.len() + ABOUT >= most;
-                lines.extend(read_lines(&bytes, key, piece.is_cut));
+        let earlier = (pod.restarts > 0).then_some(true);
+        for previous in earlier.into_iter().chain([false]) {
+            // What follows a piece that was cut is read next time.
+            if reader.is_cut {
+                break;
             }
-            lines.sort_by_key(|line| line.at_ns);
-            piece.lines = only_new(lines, place);
-            if !piece.lines.is_empty() || !piece.is_cut {
-                return Ok(piece);
+            let path = log_path(
+                namespace,
+                name,
+                &pod.container,
+                reader.place,
+                query,
+                previous,
+            );
+            match self.read_log(&path, &mut reader).await {
+                // Not begun yet, or gone meanwhile.
+                Ok(()) => {}
+                Err(error) if matches!(error.why(), Some(Why::NotFound | Why::Invalid)) => {}
+                Err(error) => return Err(error),
             }
         }
-        piece.skip_to_ns = place.map(|place| (place.at_ns / NS_PER_S + 1) * NS_PER_S);
-        Ok(piece)
+        Ok(reader.piece())
     }
 
-    async fn read_text(&self, path: String) -> Result<bytes::Bytes, CallError> {
-        let request = Request::get(path)
-            .body(Vec::new())
-            .map_err(|_| CallError::Unreachable("cannot be asked for that"))?;
-        Ok(self.cluster.send_once(request).await?.body)
+    async fn read_log(&self, path: &str, reader: &mut Reader<'_>) -> Result<(), CallError> {
+        let mut attempt = 1;
+        loop {
+            let request = Request::get(path)
+                .body(Vec::new())
+                .map_err(|_| CallError::Unreachable("cannot be asked for that"))?;
+            let read = self
+                .cluster
+                .read_once(request, |bytes| reader.take(bytes))
+                .await;
+            match read {
+                Ok(()) => {
+                    reader.end();
+                    return Ok(());
+                }
+                // Refused before anything of it was read.
+                Err(error) if error.why() == Some(Why::Busy) && attempt < ATTEMPTS => {
+                    tokio::time::sleep(PAUSE * attempt).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
+}
+
+/// Whether a line is one of those that are asked for.
+fn is_wanted(line: &Line, query: &LogQuery) -> bool {
+    let since_ns = query
+        .since
+        .and_then(|since| u64::try_from(since.millis()).ok())
+        .map_or(0, |millis| millis.saturating_mul(NS_PER_MS));
+    let contains = query.contains.as_ref().map(|text| text.to_lowercase());
+    line.at_ns >= since_ns
+        && contains.is_none_or(|wanted| line.text.to_lowercase().contains(&wanted))
 }
 
 fn log_path(
@@ -152,13 +190,12 @@ fn log_path(
     container: &str,
     place: Option<PodPlace>,
     query: &LogQuery,
-    most: usize,
     previous: bool,
 ) -> String {
     let mut options = form_urlencoded::Serializer::new(String::new());
     options
         .append_pair("timestamps", "true")
-        .append_pair("limitBytes", &most.to_string());
+        .append_pair("limitBytes", &MOST_READ_BYTES.to_string());
     if !container.is_empty() {
         options.append_pair("container", container);
     }
@@ -181,65 +218,6 @@ fn log_path(
     }
     let options = options.finish();
     format!("/api/v1/namespaces/{namespace}/pods/{name}/log?{options}")
-}
-
-/// Lines with their times. Of a piece that was cut the last line may be a part: it is read again.
-fn read_lines(bytes: &[u8], pod: PodKey, is_cut: bool) -> Vec<Line> {
-    let text = String::from_utf8_lossy(bytes);
-    let whole = match text.rfind('\n') {
-        Some(end) if is_cut => &text[..end],
-        _ => &text,
-    };
-    whole
-        .lines()
-        .filter_map(|line| read_line(line, pod))
-        .collect()
-}
-
-fn read_line(line: &str, pod: PodKey) -> Option<Line> {
-    let (time, text) = line.split_once(' ').unwrap_or((line, ""));
-    let mut end = text.len().min(MOST_TEXT_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    Some(Line {
-        at_ns: nanoseconds(time)?,
-        pod,
-        text: text[..end].to_owned(),
-    })
-}
-
-/// RFC 3339 with up to nine digits after the second.
-fn nanoseconds(time: &str) -> Option<u64> {
-    let seconds = u64::try_from(Timestamp::parse(time).ok()?.seconds()).ok()?;
-    let digits: String = time
-        .split_once('.')
-        .map(|(_, rest)| {
-            rest.chars()
-                .take_while(char::is_ascii_digit)
-                .take(9)
-                .collect()
-        })
-        .unwrap_or_default();
-    let fraction: u64 = format!("{digits:0<9}").parse().ok()?;
-    seconds.checked_mul(NS_PER_S)?.checked_add(fraction)
-}
-
-fn only_new(lines: Vec<Line>, place: Option<PodPlace>) -> Vec<Line> {
-    let Some(place) = place else {
-        return lines;
-    };
-    let mut same = 0;
-    lines
-        .into_iter()
-        .filter(|line| {
-            if line.at_ns == place.at_ns && same < place.same {
-                same += 1;
-                return false;
-            }
-            line.at_ns >= place.at_ns
-        })
-        .collect()
 }
 
 /// Puts pieces together, and says where to go on.
@@ -274,11 +252,6 @@ fn page(mut cursor: Cursor, is_first: bool, pieces: Vec<Piece>, query: &LogQuery
             .saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)),
         _ => 0,
     };
-    let since_ns = query
-        .since
-        .and_then(|since| u64::try_from(since.millis()).ok())
-        .map_or(0, |millis| millis.saturating_mul(NS_PER_MS));
-    let wanted = query.contains.as_ref().map(|text| text.to_lowercase());
     let mut given = Vec::new();
     for (index, line) in lines.into_iter().enumerate() {
         if given.len() >= query.limit {
@@ -293,12 +266,7 @@ fn page(mut cursor: Cursor, is_first: bool, pieces: Vec<Piece>, query: &LogQuery
                 same: 1,
             };
         }
-        let is_wanted = index >= passed_over
-            && line.at_ns >= since_ns
-            && wanted
-                .as_ref()
-                .is_none_or(|wanted| line.text.to_lowercase().contains(wanted));
-        if is_wanted {
+        if index >= passed_over && is_wanted(&line, query) {
             cursor.lines += 1;
             given.push(LogLine {
                 n: cursor.lines,
@@ -330,13 +298,14 @@ mod tests {
     const T0: &str = "2026-11-21T10:00:00";
 
     fn piece(pod: &str, text: &str, place: Option<PodPlace>) -> Piece {
-        let key = pod_key(pod);
-        Piece {
-            pod: key,
-            lines: only_new(read_lines(text.as_bytes(), key, false), place),
-            is_cut: false,
-            skip_to_ns: None,
+        let all = all();
+        let mut reader = Reader::new(pod_key(pod), place, &all, PAGE_BYTES);
+        // However the answer comes in pieces.
+        for bytes in text.as_bytes().chunks(7) {
+            let _ = reader.take(bytes);
         }
+        reader.end();
+        reader.piece()
     }
 
     fn texts(page: &LogPage) -> Vec<&str> {
@@ -432,13 +401,12 @@ mod tests {
     #[test]
     fn nothing_is_given_out_past_the_end_of_a_piece_that_was_cut() {
         let a = format!("{T0}.1Z one\n{T0}.5Z half a li");
-        let key = pod_key("a");
-        let cut = Piece {
-            pod: key,
-            lines: read_lines(a.as_bytes(), key, true),
-            is_cut: true,
-            skip_to_ns: None,
-        };
+        let query = all();
+        let mut reader = Reader::new(pod_key("a"), None, &query, PAGE_BYTES);
+        let _ = reader.take(a.as_bytes());
+        reader.is_cut = true;
+        reader.end();
+        let cut = reader.piece();
         let b = format!("{T0}.0Z zero\n{T0}.3Z three\n");
         let page = page(
             Cursor::default(),
@@ -447,14 +415,5 @@ mod tests {
             &all(),
         );
         assert_eq!(texts(&page), ["zero", "one"]);
-    }
-
-    #[test]
-    fn times_are_read_to_the_nanosecond() {
-        let ns = |text: &str| nanoseconds(text).unwrap() % NS_PER_S;
-        assert_eq!(ns("2026-11-21T10:00:00.123456789Z"), 123_456_789);
-        assert_eq!(ns("2026-11-21T10:00:00.5Z"), 500_000_000);
-        assert_eq!(ns("2026-11-21T10:00:00Z"), 0);
-        assert!(nanoseconds("yesterday").is_none());
     }
 }

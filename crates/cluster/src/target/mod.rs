@@ -18,12 +18,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use nokube_api::deploy::{DeploymentEvent, EventKind};
 use nokube_api::logs::LogPage;
-use nokube_api::sidecar::AppSpec;
+use nokube_api::sidecar::{AppSpec, DesiredState};
 use nokube_artifact::layout::Layout;
 use nokube_domain::Timestamp;
 use nokube_keys::Secret;
 use nokube_manifests::Settings;
-use nokube_sidecar::{Adopted, Health, LogQuery, Observed, Target, TargetError, TargetEvent};
+use nokube_sidecar::{
+    Adopted, Health, LogQuery, Observed, SpecFault, Target, TargetError, TargetEvent,
+};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -39,6 +41,9 @@ use crate::seen::{Seen, Warning, Watched, follow};
 
 /// Deployments that are applied or removed at once: the objects of each are in memory.
 const AT_ONCE: usize = 16;
+
+/// Each has half a megabyte of text in memory, and about as much again for its lines.
+const PAGES_AT_ONCE: usize = 8;
 
 /// What a target works with.
 pub(crate) struct TargetOptions {
@@ -65,7 +70,10 @@ pub(crate) struct ClusterTarget {
     /// Namespaces that are as they should be: a hash of what they should be, and since when.
     namespaces: Mutex<HashMap<String, (String, Instant)>>,
     removing: Mutex<HashMap<String, Removing>>,
+    /// Taken after a namespace's turn: who waits for that keeps nobody else from working.
     work: Semaphore,
+    /// Pages of logs that are put together at once.
+    pages: Semaphore,
     watches: Mutex<JoinSet<()>>,
 }
 
@@ -114,6 +122,7 @@ impl ClusterTarget {
             namespaces: Mutex::default(),
             removing: Mutex::default(),
             work: Semaphore::new(AT_ONCE),
+            pages: Semaphore::new(PAGES_AT_ONCE),
             watches: Mutex::new(watches),
         }))
     }
@@ -151,6 +160,16 @@ impl ClusterTarget {
             ))
         }
     }
+
+    /// What nobody knows of is neither written over nor said to be gone.
+    fn check_readable(&self, deployment_id: &str) -> Result<(), TargetError> {
+        if self.inventory.is_unreadable(deployment_id) {
+            return Err(TargetError::Unavailable(
+                "what was made of it was written down in a form that this version of the sidecar does not know".to_owned(),
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Drop for ClusterTarget {
@@ -168,20 +187,34 @@ impl Target for ClusterTarget {
         }
     }
 
+    fn check(&self, app: &AppSpec) -> Vec<SpecFault> {
+        // One that stops, stops, whatever is wrong with it.
+        if app.desired == DesiredState::Stopped {
+            return Vec::new();
+        }
+        let faults = nokube_manifests::check(app, &self.settings);
+        faults
+            .err()
+            .into_iter()
+            .flatten()
+            .map(|fault| SpecFault {
+                pointer: fault.pointer,
+                detail: fault.detail.to_string(),
+            })
+            .collect()
+    }
+
     async fn apply(
         &self,
         app: &AppSpec,
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<(), TargetError> {
-        // It is never closed.
-        let _turn = self.work.acquire().await;
         let outcome = self.apply_all(app, secrets).await;
         self.metrics.reconciled(outcome.is_ok());
         outcome
     }
 
     async fn remove(&self, app: &AppSpec) -> Result<(), TargetError> {
-        let _turn = self.work.acquire().await;
         let outcome = self.remove_all(app).await;
         if !matches!(outcome, Ok(false)) {
             self.metrics.reconciled(outcome.is_ok());
@@ -191,6 +224,7 @@ impl Target for ClusterTarget {
 
     async fn observe(&self, app: &AppSpec) -> Result<Observed, TargetError> {
         let id = &app.deployment_id;
+        self.check_readable(id)?;
         let Some(entry) = self.inventory.get(id) else {
             return Ok(Observed::absent());
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nokube_api::sidecar::AppSpec;
 use nokube_domain::Namespace;
-use nokube_manifests::Object;
+use nokube_manifests::{Object, PodSecurity, namespace_objects};
 use nokube_sidecar::TargetError;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -42,6 +42,8 @@ const LOOKED_FOR: [&str; 7] = [
     "Secret",
     "PersistentVolumeClaim",
 ];
+/// The label of cert-manager's pods that answer a challenge.
+const SOLVER: &str = "acme.cert-manager.io/http01-solver";
 /// So long nobody is expected to have changed what deployments share: shorter than the time after which
 /// each of them is written again.
 const BELIEVED: Duration = EVERY.saturating_sub(Duration::from_secs(3 * 60));
@@ -142,6 +144,18 @@ impl ClusterTarget {
         Ok(is_new)
     }
 
+    /// Gives the sidecar its rights in a namespace of ours.
+    pub(super) async fn bind(&self, app: &AppSpec) -> Result<(), TargetError> {
+        // Of a spec that is refused nothing was made.
+        let shared = namespace_objects(app, PodSecurity::Restricted, &self.settings);
+        for object in shared.iter().flatten() {
+            if object.kind == "RoleBinding" {
+                self.write_shared(object).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until the cluster counts what a quota bounds: what is made before that may exceed it.
     async fn quota_holds(&self, quota: &Object) -> Result<(), TargetError> {
         let place = Place {
@@ -167,7 +181,7 @@ impl ClusterTarget {
 
     /// In a namespace of ours such objects are ours, whoever made them first (`ServiceAccount/default` is
     /// made by the cluster).
-    async fn write_shared(&self, object: &Object) -> Result<(), TargetError> {
+    pub(super) async fn write_shared(&self, object: &Object) -> Result<(), TargetError> {
         match self.cluster.apply(object, true, false).await {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -183,7 +197,8 @@ impl ClusterTarget {
         error: &CallError,
         object: &str,
     ) -> TargetError {
-        if let (Some(namespace), Some(Why::NoNamespace | Why::Terminating)) =
+        // In a namespace that is gone the sidecar has no rights any more, which is what it is told first.
+        if let (Some(namespace), Some(Why::NoNamespace | Why::Terminating | Why::NotAllowed)) =
             (namespace, error.why())
         {
             lock(&self.namespaces).remove(namespace);
@@ -213,7 +228,7 @@ impl ClusterTarget {
     }
 
     /// Names of what somebody else has made in a namespace of ours. What the cluster itself puts there,
-    /// and what is there for the sake of another object, is none of it.
+    /// and what is there for the sake of another object, is none of it; but a pod is, whatever it was made by.
     pub(super) async fn foreign_objects(&self, namespace: &str) -> Result<Vec<String>, CallError> {
         let mut foreign = Vec::new();
         let labels = format!("{PLATFORM}!={}", self.settings.platform);
@@ -230,7 +245,7 @@ impl ClusterTarget {
             foreign.extend(
                 found
                     .into_iter()
-                    .filter(is_somebodys)
+                    .filter(|meta| is_somebodys(kind, meta))
                     .map(|meta| format!("{kind}/{}", meta.name)),
             );
         }
@@ -252,11 +267,12 @@ pub(super) fn names(objects: &[String]) -> String {
     }
 }
 
-fn is_somebodys(meta: &Meta) -> bool {
-    !PUBLISHED.contains(&meta.name.as_str())
-        && meta.owner_references.is_empty()
-        && meta.deletion_timestamp.is_none()
-        && !is_of_cert_manager(meta)
+fn is_somebodys(kind: &str, meta: &Meta) -> bool {
+    let stands_alone = match kind {
+        "Pod" => !meta.labels.contains_key(SOLVER),
+        _ => meta.owner_references.is_empty() && !is_of_cert_manager(meta),
+    };
+    stands_alone && !PUBLISHED.contains(&meta.name.as_str()) && meta.deletion_timestamp.is_none()
 }
 
 /// Certificates that cert-manager keeps for a route of ours.

@@ -200,6 +200,7 @@ mod tests {
                 desired: app.desired,
                 restarted: 0,
                 shape: String::new(),
+                scales: false,
                 at_ms: AT_MS,
                 node_port: None,
             }),

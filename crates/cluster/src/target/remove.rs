@@ -1,8 +1,9 @@
 //! Removing a deployment: its objects, last made first, its volume and the data on it, and with the last
 //! deployment of a namespace the namespace.
 //!
-//! What somebody else has made in a namespace of ours is never removed: such a namespace stays, the
-//! removal of the deployment ends all the same, and housekeeping looks again later.
+//! A namespace of ours in which somebody else's pods run, or in which somebody else keeps workloads, services,
+//! configuration or volumes, stays: the removal of the deployment ends all the same, and housekeeping looks again later.
+//! Other kinds are not looked for; they go with the namespace.
 
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ impl ClusterTarget {
         }
         self.check_leading()?;
         let _turn = self.turns.take(&entry.namespace).await;
+        // It is never closed.
+        let _place = self.work.acquire().await;
         let waits_for = if entry.ends_namespace {
             self.end_namespace(&entry).await?
         } else {
@@ -86,6 +89,28 @@ impl ClusterTarget {
         app: &AppSpec,
         mut entry: Entry,
     ) -> Result<Option<String>, TargetError> {
+        let what = format!("Namespace/{}", entry.namespace);
+        let namespace = self.cluster.metadata(NAMESPACE, &entry.namespace).await;
+        let Some(meta) = namespace.map_err(|error| error.about(&what))? else {
+            lock(&self.namespaces).remove(&entry.namespace);
+            return Ok(None);
+        };
+        // Nothing in somebody else's is ours. And where nothing is ours, nothing may be looked at.
+        if !self.is_namespace_of_entry(&meta, &entry) {
+            tracing::warn!(
+                deployment = app.deployment_id,
+                namespace = entry.namespace,
+                "not looked into: the namespace is somebody else's"
+            );
+            return Ok(None);
+        }
+        if meta.deletion_timestamp.is_some() {
+            return Ok(Some(ending(&entry.namespace)));
+        }
+        // What was begun may have ended before there was a right to anything in it.
+        if entry.applied.is_none() {
+            self.bind(app).await?;
+        }
         let mut all: Vec<String> = entry.all().cloned().collect();
         all.sort_by_key(|object| std::cmp::Reverse(rank(object)));
         let mut going = Vec::new();
@@ -194,7 +219,7 @@ impl ClusterTarget {
             .await
             .map_err(failed)?;
         lock(&self.namespaces).remove(namespace);
-        let waits = format!("is being removed: the namespace {namespace} is ending");
+        let waits = ending(namespace);
         let Some(meta) = found else {
             return Ok(None);
         };
@@ -274,6 +299,10 @@ impl ClusterTarget {
             }
         }
     }
+}
+
+fn ending(namespace: &str) -> String {
+    format!("is being removed: the namespace {namespace} is ending")
 }
 
 /// In which order objects are removed: routes first, so that nobody is sent to what ends; volumes last.

@@ -1,29 +1,38 @@
 //! The fake API service: enough of a cluster's API for what the sidecar calls, in memory.
 //!
 //! It checks every call against the permissions, so that no scenario passes with a call that a real
-//! cluster would refuse, and notes which were used. Failures are scripted by [`Rule`]s.
+//! cluster would refuse, and notes which were used. Failures are scripted by [`Rule`]s. What a cluster does by itself is
+//! in `controllers`.
+
+mod controllers;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, StreamBody};
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use url::form_urlencoded;
 
+use self::controllers::Apply;
+use self::wire::{Target, json_answer, matches, scripted, status, text_answer, verb};
 use crate::permissions::{PERMISSIONS, Scope};
 
 type FakeBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Where the sidecar of the scenarios lives.
 pub(crate) const SYSTEM: &str = "nokube-system";
+/// Between two rounds of the garbage collector.
+const GARBAGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A cluster in memory.
 #[derive(Clone)]
@@ -51,6 +60,10 @@ struct State {
     calls: Vec<String>,
     used: BTreeSet<(Scope, &'static str, &'static str, &'static str)>,
     refused: Vec<String>,
+    /// Who holds the number of a Deployment's copies.
+    copies: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Namespaces and deployments whose pods end.
+    ending: BTreeSet<(String, String)>,
 }
 
 /// A scripted failure: the next `times` calls that match are answered so.
@@ -63,6 +76,8 @@ pub(crate) struct Rule {
     pub(crate) times: usize,
     pub(crate) status: u16,
     pub(crate) retry_after: Option<&'static str>,
+    /// How long the answer takes.
+    pub(crate) after: Duration,
     pub(crate) body: Value,
 }
 
@@ -79,6 +94,7 @@ impl Rule {
             times: 1,
             status,
             retry_after: None,
+            after: Duration::ZERO,
             body: json!({ "kind": "Status", "message": message, "code": status }),
         }
     }
@@ -86,17 +102,6 @@ impl Rule {
     pub(crate) fn times(self, times: usize) -> Self {
         Self { times, ..self }
     }
-}
-
-/// A path, taken apart.
-#[derive(Debug)]
-struct Target {
-    group: String,
-    collection: String,
-    resource: String,
-    namespace: Option<String>,
-    name: Option<String>,
-    subresource: Option<String>,
 }
 
 impl Fake {
@@ -132,7 +137,21 @@ impl Fake {
 
     /// Removes an object, as somebody else would.
     pub(crate) fn take(&self, collection: &str, name: &str) {
-        self.lock().remove(collection, name);
+        {
+            let mut state = self.lock();
+            if collection == "/api/v1/namespaces" {
+                state.mark(&(collection.to_owned(), name.to_owned()));
+                state.end_namespaces();
+            } else {
+                state.remove(collection, name);
+            }
+        }
+        self.tell();
+    }
+
+    /// Scales a Deployment, as an autoscaler would.
+    pub(crate) fn scale(&self, collection: &str, name: &str, copies: u32) {
+        self.lock().scale(collection, name, copies);
         self.tell();
     }
 
@@ -214,7 +233,9 @@ impl Fake {
         let verb = verb(&parts.method, &target, &query);
         {
             let mut state = self.lock();
-            state.calls.push(format!("{verb} {}", parts.uri.path()));
+            let is_dry = query.contains_key("dryRun");
+            let said = if is_dry { "DRY" } else { verb };
+            state.calls.push(format!("{said} {}", parts.uri.path()));
             if !state.may(verb, &target) {
                 return status(403, "Forbidden", "the permissions do not cover it", None);
             }
@@ -226,19 +247,49 @@ impl Fake {
             if verb == "PATCH" && !is_there && !state.may("CREATE", &target) {
                 return status(403, "Forbidden", "the permissions do not cover it", None);
             }
-            if let Some(rule) = state.rules.iter_mut().find(|rule| {
-                rule.times > 0 && rule.verb == verb && parts.uri.path().contains(rule.path)
-            }) {
-                rule.times -= 1;
-                return scripted(rule);
-            }
+        }
+        if let Some(rule) = self.scripted(verb, parts.uri.path(), &query) {
+            tokio::time::sleep(rule.after).await;
+            return scripted(&rule);
         }
         if verb == "WATCH" {
             return self.watch(&target, &query);
         }
         let answer = self.lock().answer(verb, &target, &query, &body);
         self.tell();
+        if verb == "DELETE" {
+            self.collect();
+        }
         answer
+    }
+
+    /// The next scripted failure of a call. A forced apply meets no other manager.
+    fn scripted(&self, verb: &str, path: &str, query: &BTreeMap<String, String>) -> Option<Rule> {
+        let mut state = self.lock();
+        let rule = state.rules.iter_mut().find(|rule| {
+            let is_conflict = rule.body.to_string().contains("FieldManagerConflict");
+            rule.times > 0
+                && rule.verb == verb
+                && path.contains(rule.path)
+                && !(is_conflict && query.contains_key("force"))
+        })?;
+        rule.times -= 1;
+        Some(rule.clone())
+    }
+
+    /// Lets the controllers work until there is nothing to do.
+    fn collect(&self) {
+        let fake = self.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(GARBAGE_PAUSE).await;
+                let more = fake.lock().collect_garbage();
+                fake.tell();
+                if !more {
+                    return;
+                }
+            }
+        });
     }
 
     /// A watch tells what happened since the version it names, then what happens.
@@ -314,6 +365,14 @@ impl State {
             Some(_) => Some(Scope::Tenants),
             None => None,
         };
+        // What it has in a namespace, it has by a RoleBinding there.
+        let is_bound = target.namespace.as_ref().is_none_or(|namespace| {
+            let group = "/apis/rbac.authorization.k8s.io/v1";
+            let bindings = format!("{group}/namespaces/{namespace}/rolebindings");
+            self.objects
+                .keys()
+                .any(|(collection, _)| *collection == bindings)
+        });
         for scope in [Some(Scope::Cluster), own].into_iter().flatten() {
             for permission in PERMISSIONS {
                 if permission.scope == scope
@@ -325,6 +384,9 @@ impl State {
                         .copied()
                         .find(|known| *known == verb)
                 {
+                    if scope == Scope::Tenants && !is_bound {
+                        return false;
+                    }
                     self.used
                         .insert((scope, permission.group, permission.resource, verb));
                     return true;
@@ -355,9 +417,15 @@ impl State {
         };
         if let Some(namespace) = &target.namespace {
             let key = ("/api/v1/namespaces".to_owned(), namespace.clone());
-            if !self.objects.contains_key(&key) && matches!(verb, "CREATE" | "PATCH") {
+            let there = self.objects.get(&key);
+            let makes = verb == "CREATE" || (verb == "PATCH" && found.is_none());
+            if there.is_none() && matches!(verb, "CREATE" | "PATCH") {
                 let details = json!({ "name": namespace, "kind": "namespaces" });
                 return status(404, "NotFound", "no such namespace", Some(details));
+            }
+            if makes && there.is_some_and(|there| !there["metadata"]["deletionTimestamp"].is_null())
+            {
+                return status(403, "Forbidden", "because it is being terminated", None);
             }
         }
         match (verb, found) {
@@ -384,17 +452,34 @@ impl State {
             }
             ("PATCH", found) => {
                 let code = if found.is_some() { 200 } else { 201 };
-                if query.get("dryRun").is_some() {
+                let apply = Apply {
+                    target,
+                    name,
+                    manager: query["fieldManager"].as_str(),
+                    force: query.contains_key("force"),
+                };
+                if let Some(refusal) = self.refusal(&apply, found.as_ref(), &body) {
+                    return refusal;
+                }
+                if query.contains_key("dryRun") {
                     return json_answer(code, &body);
                 }
-                json_answer(code, &self.put(&target.collection, name, body))
+                let body = self.applied(&apply, found.as_ref(), body);
+                let answer = json_answer(code, &self.put(&target.collection, name, body));
+                if target.resource == "spinapps" {
+                    self.operate(target, name);
+                }
+                answer
             }
             ("DELETE", Some(object)) => {
-                let wanted = &body["preconditions"]["uid"];
-                if !wanted.is_null() && *wanted != object["metadata"]["uid"] {
-                    return status(409, "Conflict", "another uid", None);
+                for field in ["uid", "resourceVersion"] {
+                    let wanted = &body["preconditions"][field];
+                    if !wanted.is_null() && *wanted != object["metadata"][field] {
+                        return status(409, "Conflict", "a precondition does not hold", None);
+                    }
                 }
-                self.delete(target, name, &object)
+                let foreground = body["propagationPolicy"] == "Foreground";
+                self.delete(target, name, &object, foreground)
             }
             (_, None) => missing(),
             (verb, Some(_)) => panic!("{verb} is no verb"),
@@ -426,39 +511,28 @@ impl State {
         )
     }
 
-    /// As a cluster does: a namespace takes what is in it along, a workload its pods.
-    fn delete(&mut self, target: &Target, name: &str, object: &Value) -> Response<FakeBody> {
-        self.remove(&target.collection, name);
+    /// As a cluster does: a namespace takes what is in it along, a workload its pods after a while.
+    fn delete(
+        &mut self,
+        target: &Target,
+        name: &str,
+        object: &Value,
+        foreground: bool,
+    ) -> Response<FakeBody> {
+        let key = (target.collection.clone(), name.to_owned());
         match target.resource.as_str() {
             "namespaces" => {
-                let part = format!("/namespaces/{name}/");
-                let within: Vec<_> = self
-                    .objects
-                    .keys()
-                    .filter(|(collection, _)| collection.contains(&part))
-                    .cloned()
-                    .collect();
-                for (collection, name) in within {
-                    self.remove(&collection, &name);
-                }
+                self.mark(&key);
+                self.end_namespaces();
                 return json_answer(200, object);
             }
             "deployments" | "spinapps" => {
-                let id = &object["metadata"]["labels"]["nokube.dev/deployment"];
-                let pods: Vec<_> = self
-                    .objects
-                    .iter()
-                    .filter(|((collection, _), pod)| {
-                        collection.ends_with("/pods")
-                            && pod["metadata"]["labels"]["nokube.dev/deployment"] == *id
-                    })
-                    .map(|(key, _)| key.clone())
-                    .collect();
-                for (collection, name) in pods {
-                    self.remove(&collection, &name);
+                self.begin_removal(&key, foreground);
+                if foreground {
+                    return json_answer(200, object);
                 }
             }
-            _ => {}
+            _ => self.remove(&target.collection, name),
         }
         json_answer(200, &json!({ "kind": "Status", "status": "Success" }))
     }
@@ -487,6 +561,9 @@ impl State {
             object["spec"]["ports"][0]["nodePort"] = Value::from(31_080);
         }
         object["metadata"]["generation"] = Value::from(generation);
+        if let Some(at) = before.and_then(|before| before["metadata"].get("deletionTimestamp")) {
+            object["metadata"]["deletionTimestamp"] = at.clone();
+        }
         object["metadata"]["uid"] = uid;
         object["metadata"]["resourceVersion"] = Value::from(self.version.to_string());
         object["metadata"]["managedFields"] =
@@ -508,87 +585,4 @@ impl State {
                 .push((self.version, "DELETED", resource, object));
         }
     }
-}
-
-impl Target {
-    fn of(path: &str) -> Self {
-        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-        let (group, rest) = match parts[0] {
-            "api" => ("", &parts[2..]),
-            _ => (parts[1], &parts[3..]),
-        };
-        let (namespace, rest) = match rest {
-            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
-            rest => (None, rest),
-        };
-        let deep = rest.len();
-        let collection = parts[..parts.len() - (deep - 1)].join("/");
-        Self {
-            group: group.to_owned(),
-            collection: format!("/{collection}"),
-            resource: rest[0].to_owned(),
-            namespace: namespace.map(str::to_owned),
-            name: rest.get(1).map(|name| (*name).to_owned()),
-            subresource: rest.get(2).map(|name| (*name).to_owned()),
-        }
-    }
-}
-
-fn verb(method: &Method, target: &Target, query: &BTreeMap<String, String>) -> &'static str {
-    match method.as_str() {
-        "GET" if query.contains_key("watch") => "WATCH",
-        "GET" if target.name.is_some() => "GET",
-        "GET" => "LIST",
-        "POST" => "CREATE",
-        "PUT" => "REPLACE",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        other => panic!("{other} is not called"),
-    }
-}
-
-/// `a=b` and `a!=b`, with commas.
-fn matches(object: &Value, labels: &str) -> bool {
-    labels
-        .split(',')
-        .filter(|part| !part.is_empty())
-        .all(|part| {
-            let (name, wanted, equal) = match part.split_once("!=") {
-                Some((name, value)) => (name, value, false),
-                None => {
-                    let (name, value) = part.split_once('=').unwrap();
-                    (name, value, true)
-                }
-            };
-            (object["metadata"]["labels"][name].as_str() == Some(wanted)) == equal
-        })
-}
-
-fn scripted(rule: &Rule) -> Response<FakeBody> {
-    let mut response = json_answer(rule.status, &rule.body);
-    if let Some(after) = rule.retry_after {
-        let headers = response.headers_mut();
-        headers.insert("retry-after", after.parse().unwrap());
-    }
-    response
-}
-
-fn status(code: u16, reason: &str, message: &str, details: Option<Value>) -> Response<FakeBody> {
-    json_answer(
-        code,
-        &json!({
-            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
-            "reason": reason, "message": message, "details": details,
-        }),
-    )
-}
-
-fn json_answer(code: u16, body: &Value) -> Response<FakeBody> {
-    let mut response = text_answer(&body.to_string());
-    *response.status_mut() = StatusCode::from_u16(code).unwrap();
-    response
-}
-
-fn text_answer(text: &str) -> Response<FakeBody> {
-    Response::new(Full::new(Bytes::from(text.to_owned())).boxed_unsync())
 }

@@ -91,6 +91,13 @@ impl World {
         Self::with(self.fake.clone(), self.settings.clone()).await
     }
 
+    /// The same with other settings.
+    pub(crate) async fn restarted_with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        Self::with(self.fake.clone(), settings).await
+    }
+
     pub(crate) fn lead(&self, leads: bool) {
         self.leads.send_replace(leads);
     }
@@ -102,6 +109,26 @@ impl World {
 
     pub(crate) async fn observe(&self, app: &AppSpec) -> Observed {
         self.target.observe(app).await.unwrap()
+    }
+
+    /// Applies until that is done. What is refused on the way would be refused for good.
+    pub(crate) async fn applied(&self, app: &AppSpec) {
+        self.until("it to be applied", || async {
+            match self.apply(app).await {
+                Ok(()) => Some(()),
+                Err(TargetError::Unavailable(_)) => None,
+                Err(error) => panic!("{error}"),
+            }
+        })
+        .await;
+    }
+
+    /// The same, until its pods are ready.
+    pub(crate) async fn becomes(&self, app: &AppSpec) {
+        self.applied(app).await;
+        self.make_pods(app, &ready());
+        self.until_health(app, |health| *health == Health::Ready)
+            .await;
     }
 
     /// Applies, makes the pods as the cluster would, and waits until it is ready.
@@ -156,14 +183,16 @@ impl World {
         format!("{group}/namespaces/{}/{plural}", app.namespace)
     }
 
-    /// The SpinApp or Deployment.
+    /// The SpinApp or Deployment, unless it is being removed.
     pub(crate) fn workload(&self, app: &AppSpec) -> Option<Value> {
         let workload = workload(app);
         let place = match workload.kind {
             "SpinApp" => Self::place(app, "/apis/core.spinkube.dev/v1alpha1", "spinapps"),
             _ => Self::place(app, "/apis/apps/v1", "deployments"),
         };
-        self.fake.get(&place, &workload.name)
+        let found = self.fake.get(&place, &workload.name)?;
+        let is_going = !found["metadata"]["deletionTimestamp"].is_null();
+        (!is_going).then_some(found)
     }
 
     /// What controllers make of a workload: its pods in this state, in place of earlier ones.
@@ -183,10 +212,10 @@ impl World {
                 &spec["template"]["metadata"]["annotations"],
             ),
         };
-        // Without a number they are the autoscaler's.
-        let replicas = spec["replicas"]
-            .as_u64()
-            .unwrap_or(app.spec.min_replicas.into());
+        let mut replicas = spec["replicas"].as_u64().unwrap_or_default();
+        if app.spec.enable_autoscaling {
+            replicas = replicas.max(app.spec.min_replicas.into());
+        }
         let version = workload["metadata"]["resourceVersion"].as_str().unwrap();
         for number in 0..replicas {
             let pod = json!({

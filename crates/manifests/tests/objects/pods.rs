@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use nokube_api::sidecar::{AppSpec, ArtifactKind, DesiredState};
-use nokube_manifests::{Facts, PodSecurity, Settings, app_objects, is_replaced_at_once};
+use nokube_manifests::{
+    Facts, PodSecurity, Settings, Volume, app_objects, is_replaced_at_once, namespace_objects,
+};
 use serde_json::{Value, json};
 
 use crate::support::{container, object, objects, settings, spin, with};
@@ -210,6 +212,62 @@ fn only_a_spin_application_with_a_volume_is_replaced_at_once() {
     };
     assert!(is_replaced_at_once(&stored(spin())));
     assert!(!is_replaced_at_once(&stored(container())) && !is_replaced_at_once(&spin()));
+}
+
+#[test]
+fn a_volume_that_is_there_neither_shrinks_nor_changes_its_class() {
+    let claim_of = |wanted: &str, there: Option<(&str, Option<&str>)>, is_bound: bool| {
+        let app = with(container(), |app| {
+            app.spec.storage_size = Some(wanted.to_owned());
+            app.spec.storage_path = Some("/data".to_owned());
+        });
+        let facts = Facts {
+            volume: there.map(|(size, class)| Volume {
+                size: size.to_owned(),
+                class: class.map(str::to_owned),
+                is_bound,
+            }),
+            ..Facts::default()
+        };
+        let settings = Settings {
+            storage_class: Some("fast".to_owned()),
+            ..settings()
+        };
+        let made = app_objects(&app, &BTreeMap::new(), &facts, &settings).unwrap();
+        let spec = &object(&made, "PersistentVolumeClaim")["spec"];
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (
+            text(&spec["resources"]["requests"]["storage"]),
+            text(&spec["storageClassName"]),
+        )
+    };
+    let claim = |wanted: &str, there| claim_of(wanted, there, true);
+    let is = |size: &str, class: &str| (size.to_owned(), class.to_owned());
+    assert_eq!(claim("1Gi", None), is("1Gi", "fast"));
+    assert_eq!(claim("1Gi", Some(("2Gi", Some("slow")))), is("2Gi", "slow"));
+    assert_eq!(
+        claim("3Gi", Some(("2048Mi", Some("slow")))),
+        is("3Gi", "slow")
+    );
+    // It grows once there is something to grow.
+    assert_eq!(claim_of("3Gi", Some(("2Gi", None)), false).0, "2Gi");
+    // One without a class gets its first.
+    assert_eq!(claim("1Gi", Some(("1Gi", None))), is("1Gi", "fast"));
+    // Somebody has written it in a way of their own.
+    assert_eq!(claim("1Gi", Some(("lots", None))).0, "lots");
+}
+
+#[test]
+fn namespaces_have_executors_of_their_own() {
+    let executor = |namespace: &str| {
+        let app = with(spin(), |app| app.namespace = namespace.to_owned());
+        let shared = namespace_objects(&app, PodSecurity::Baseline, &settings()).unwrap();
+        let name = object(&shared, "SpinAppExecutor")["metadata"]["name"].clone();
+        let used = object(&objects(&app), "SpinApp")["spec"]["executor"].clone();
+        assert_eq!(name, used);
+        name
+    };
+    assert_ne!(executor("shop-production"), executor("shop-recette"));
 }
 
 #[test]

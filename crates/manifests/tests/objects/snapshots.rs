@@ -51,6 +51,7 @@ fn cases() -> Vec<(&'static str, Vec<Object>)> {
         restarted: 6,
         sqlite_databases: BTreeSet::from(["default".to_owned(), "orders".to_owned()]),
         key_value_stores: BTreeSet::new(),
+        volume: None,
     };
     let full = |app: &mut nokube_api::sidecar::AppSpec| {
         let spec = &mut app.spec;

@@ -35,6 +35,10 @@ pub(crate) async fn put_app(
             detail: "is not the one of the path".to_owned(),
         });
     }
+    // The target's rules hold what has passed the others, and tell the same faults again.
+    if faults.is_empty() {
+        faults = shared.target.check(&spec);
+    }
     if !faults.is_empty() {
         return Err(Problem::Invalid(faults));
     }

@@ -110,6 +110,11 @@ async fn faults_are_refused_all_at_once_and_nothing_is_kept() {
     let (status, body) = sidecar.put(&app).await;
     assert_eq!(status, 422);
     assert_eq!(body["errors"].as_array().unwrap().len(), 2);
+    // What only the target knows is told in the same way.
+    *target.refuses.lock().unwrap() = Some("/spec/replicas");
+    let (status, body) = sidecar.put(&spec(1)).await;
+    assert_eq!(status, 422);
+    assert_eq!(body["errors"][0]["pointer"], "/spec/replicas");
     let (status, _) = sidecar
         .call(
             sidecar

@@ -17,8 +17,8 @@ use nokube_api::logs::LogPage;
 use nokube_api::sidecar::{AppSpec, AppStatus, DesiredState};
 use nokube_keys::Secret;
 use nokube_sidecar::{
-    Adopted, Health, LogQuery, Observed, Sidecar, SidecarOptions, StorageOptions, Target,
-    TargetError, TargetEvent,
+    Adopted, Health, LogQuery, Observed, Sidecar, SidecarOptions, SpecFault, StorageOptions,
+    Target, TargetError, TargetEvent,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -36,6 +36,8 @@ pub(crate) struct FakeTarget {
     pub(crate) apps: Mutex<HashMap<String, FakeApp>>,
     /// What the next calls of `apply` answer, before they do as they are told.
     pub(crate) faults: Mutex<Vec<TargetError>>,
+    /// What of a spec the target cannot have.
+    pub(crate) refuses: Mutex<Option<&'static str>>,
     /// While set, `apply` never returns.
     pub(crate) hangs: Mutex<bool>,
     /// How often it still says that what was applied is to be applied again.
@@ -65,6 +67,19 @@ impl Target for FakeTarget {
             .iter()
             .map(|app| (app.wanted.generation, app.settled))
             .collect();
+    }
+
+    fn check(&self, app: &AppSpec) -> Vec<SpecFault> {
+        self.refuses
+            .lock()
+            .unwrap()
+            .map_or_else(Vec::new, |pointer| {
+                assert_eq!(app.deployment_id, APP_ID);
+                vec![SpecFault {
+                    pointer: pointer.to_owned(),
+                    detail: "is not possible here".to_owned(),
+                }]
+            })
     }
 
     async fn apply(
