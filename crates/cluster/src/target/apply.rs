@@ -112,9 +112,10 @@ impl ClusterTarget {
         let known = self.inventory.get(id).and_then(|entry| entry.look.clone());
         let (look, looked) = match app.desired {
             DesiredState::Running => {
-                let look = self.artifacts.seen(app, known).await?;
+                let look = self.artifacts.seen(app, known.clone()).await?;
                 let facts = self.artifacts.facts(look.as_deref())?;
-                (look, facts)
+                // A container that is refused leaves the Spin application before it, of whose artifact it is.
+                (look.or(known), facts)
             }
             DesiredState::Stopped => (known, Facts::default()),
         };

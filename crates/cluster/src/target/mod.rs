@@ -245,11 +245,12 @@ impl Target for ClusterTarget {
                 self.remove_old(id).await;
             }
         }
-        observed.stale = observed.applied == Some(app.generation)
+        let removing = lock(&self.removing).get(id).map(Removing::message);
+        // The cluster counts the removal of a workload as a change of it.
+        observed.stale = removing.is_none()
+            && observed.applied == Some(app.generation)
             && self.seen.is_to_be_written(id, app.spec.enable_autoscaling);
-        if let Some(removing) = lock(&self.removing).get(id)
-            && let Some(message) = removing.message()
-        {
+        if let Some(message) = removing.flatten() {
             observed.health = Health::Progressing(Some(message));
         }
         Ok(observed)
