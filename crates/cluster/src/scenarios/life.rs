@@ -168,7 +168,10 @@ pub(super) async fn what_is_stopped_stays_known_and_starts_again() -> Fake {
     app.desired = DesiredState::Stopped;
     world.apply(&app).await.unwrap();
     let world = world.restarted().await;
-    assert_eq!(world.observe(&app).await.health, Health::Stopped);
+    // Its pod goes when the cluster has seen that nobody owns it.
+    world
+        .until_health(&app, |health| *health == Health::Stopped)
+        .await;
     world.fake
 }
 
