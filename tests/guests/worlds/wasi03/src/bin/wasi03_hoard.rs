@@ -36,7 +36,10 @@ async fn hoard(what: &str) -> anyhow::Result<String> {
         }
         "call" => {
             let name = "x".repeat(count);
-            return Ok(format!("{:?}", spin_sdk::variables::get(&name).await.is_ok()));
+            return Ok(format!(
+                "{:?}",
+                spin_sdk::variables::get(&name).await.is_ok()
+            ));
         }
         _ => return Ok(get_random_bytes(count as u64).len().to_string()),
     }
