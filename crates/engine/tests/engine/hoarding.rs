@@ -49,7 +49,7 @@ async fn what_a_guest_of_the_third_world_has_the_host_keep_and_do_is_bounded() {
     let cases = [
         ("streams", 100, 100_000, "were held at once"),
         ("waits", 100, 100_000, "were held at once"),
-        ("call", 1 << 20, 64 << 20, "too much data is being copied"),
+        ("call", 1 << 20, 34 << 20, "too much data is being copied"),
     ];
     for (what, allowed, refused, reason) in cases {
         let reply = served.get(&format!("/?{what}/{allowed}")).await;
