@@ -1,10 +1,11 @@
 //! Spin applications: SpinKube's own operator makes Deployment and Service of what the sidecar applies.
 
 use nokube_api::sidecar::{AppPhase, DesiredState};
-use nokube_tests::cluster::sidecar::Installation;
+use nokube_tests::cluster::sidecar::{CHANGE_LIMIT, Installation};
 use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::visit;
 use nokube_tests::guests;
+use nokube_tests::wait::until;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -51,11 +52,12 @@ async fn a_spin_application_is_run_by_spinkubes_operator_from_start_to_end() {
     let stopped = first.then(|app| app.desired = DesiredState::Stopped);
     sidecar.want(&stopped).await;
     let _ = sidecar.reaches(&stopped, AppPhase::Stopped).await;
-    let left = objects_in(&kube, &namespace, "").await;
-    assert!(
-        !left.iter().any(|object| object.starts_with("spinapps/")),
-        "{left:?}"
-    );
+    until("the SpinApp to be gone", CHANGE_LIMIT, || async {
+        let left = objects_in(&kube, &namespace, "").await;
+        let is_there = left.iter().any(|object| object.starts_with("spinapps/"));
+        (!is_there).then_some(())
+    })
+    .await;
     let started = stopped.then(|app| app.desired = DesiredState::Running);
     let status = sidecar.runs(&started).await;
     assert_eq!(status.replicas_ready, 2);

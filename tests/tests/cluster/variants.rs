@@ -100,7 +100,7 @@ fn variants(tenant: &Tenant, digest: Option<&str>) -> Vec<AppSpec> {
     ];
     if digest.is_none() {
         apps.push(make("tagged", &|app| {
-            app.image_name = "nginxinc/nginx-unprivileged:1.29".to_owned();
+            app.image_name = "docker.io/nginxinc/nginx-unprivileged:1.29".to_owned();
             app.digest = String::new();
             app.spec.replicas = 3;
         }));
