@@ -94,7 +94,8 @@ pub(crate) fn object(app: &App<'_>, config: &Config<'_>, facts: &Facts) -> Objec
 
 fn check(probe: ProbeOf) -> Value {
     json!({
-        "httpGet": { "path": probe.path },
+        // SpinKube's admission says `null` for fields that are left out, and its own definition takes none.
+        "httpGet": { "path": probe.path, "httpHeaders": [] },
         "initialDelaySeconds": probe.initial_delay_seconds,
         "periodSeconds": probe.period_seconds,
         "timeoutSeconds": probe.timeout_seconds,

@@ -36,7 +36,7 @@ const ACCOUNT: &str = "nokube-sidecar";
 pub const BASE_DOMAIN: &str = "apps.example.org";
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Pods are ready at once; what is waited for is a chain of controllers on a busy machine.
-pub const CHANGE_LIMIT: Duration = Duration::from_secs(120);
+pub const CHANGE_LIMIT: Duration = Duration::from_secs(300);
 
 /// A platform installed in the cluster.
 pub struct Installation {
