@@ -10,6 +10,23 @@ use crate::platform::repository_root;
 /// Two tests must not build into the same folder at once within a process; cargo's lock does the rest.
 static BUILDING: Mutex<()> = Mutex::new(());
 
+/// The manifest of the example `notes`, for its built component beside it, `notes.wasm`.
+pub const NOTES_MANIFEST: &str = r#"spin_manifest_version = 2
+[application]
+name = "notes"
+[variables]
+greeting = { default = "Notes" }
+[[trigger.http]]
+route = "/..."
+component = "notes"
+[component.notes]
+source = "notes.wasm"
+sqlite_databases = ["default"]
+key_value_stores = ["default"]
+[component.notes.variables]
+greeting = "{{ greeting }}"
+"#;
+
 /// The component of the program that misbehaves on request (`tests/guests/probe`).
 ///
 /// # Panics

@@ -8,28 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nokube_tests::api::Api;
+use nokube_tests::guests;
 use nokube_tests::platform::{Platform, nokube};
 use nokube_tests::repository::Repository;
 use nokube_tests::wait::until;
 use reqwest::Method;
 use serde_json::json;
-
-const NOTES_MANIFEST: &[u8] = br#"
-spin_manifest_version = 2
-[application]
-name = "notes"
-[variables]
-greeting = { default = "Notes" }
-[[trigger.http]]
-route = "/..."
-component = "notes"
-[component.notes]
-source = "notes.wasm"
-sqlite_databases = ["default"]
-key_value_stores = ["default"]
-[component.notes.variables]
-greeting = "{{ greeting }}"
-"#;
 
 /// Notes by their number.
 type Written = Arc<Mutex<BTreeMap<i64, String>>>;
@@ -122,7 +106,7 @@ async fn moved_to(api: &Api, id: &str, before: &str) -> String {
 #[tokio::test]
 async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
     // Compiled first: meanwhile a kept connection would be closed.
-    let notes = std::fs::read(nokube_tests::guests::example("notes")).expect("it was built");
+    let notes = std::fs::read(guests::example("notes")).expect("it was built");
     let mut platform = Platform::start();
     let api = platform.register_ada().await;
     let mut projects = Vec::new();
@@ -143,7 +127,10 @@ async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
     repository.write("index.html", b"during");
     let _commit = repository.commit("during");
     let built = api.build(projects[0], "web", &repository.file_url()).await;
-    let files: [(&str, &[u8]); 2] = [("spin.toml", NOTES_MANIFEST), ("notes.wasm", &notes)];
+    let files: [(&str, &[u8]); 2] = [
+        ("spin.toml", guests::NOTES_MANIFEST.as_bytes()),
+        ("notes.wasm", &notes),
+    ];
     let notes = Repository::of_files("notes", &files);
     let notes = api.build(projects[0], "notes", &notes.file_url()).await;
     let request = json!({
@@ -250,11 +237,14 @@ async fn what_was_acknowledged_before_a_backup_is_there_after_its_restore() {
 
 #[tokio::test]
 async fn what_a_backup_lacks_is_said_with_its_reason_and_an_exit_code_of_its_own() {
-    let notes = std::fs::read(nokube_tests::guests::example("notes")).expect("it was built");
+    let notes = std::fs::read(guests::example("notes")).expect("it was built");
     let mut platform = Platform::start();
     let api = platform.register_ada().await;
     let project = api.create_project("shop").await;
-    let files: [(&str, &[u8]); 2] = [("spin.toml", NOTES_MANIFEST), ("notes.wasm", &notes)];
+    let files: [(&str, &[u8]); 2] = [
+        ("spin.toml", guests::NOTES_MANIFEST.as_bytes()),
+        ("notes.wasm", &notes),
+    ];
     let repository = Repository::of_files("notes", &files);
     let build = api.build(project, "notes", &repository.file_url()).await;
     let request =

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nokube_tests::api::{Answer, Api};
+use nokube_tests::guests;
 use nokube_tests::needs;
 use nokube_tests::platform::Platform;
 use nokube_tests::repository::Repository;
@@ -20,26 +21,12 @@ const DISK_BYTES: u64 = 96 << 20;
 const MOST_CHANGES: usize = 3_000;
 const RECOVERY: Duration = Duration::from_secs(60);
 
-const NOTES_MANIFEST: &[u8] = br#"
-spin_manifest_version = 2
-[application]
-name = "notes"
-[variables]
-greeting = { default = "Notes" }
-[[trigger.http]]
-route = "/..."
-component = "notes"
-[component.notes]
-source = "notes.wasm"
-sqlite_databases = ["default"]
-key_value_stores = ["default"]
-[component.notes.variables]
-greeting = "{{ greeting }}"
-"#;
-
 /// An application with a database of its own.
 async fn notes(api: &Api, project: i64, wasm: &[u8]) -> String {
-    let files: [(&str, &[u8]); 2] = [("spin.toml", NOTES_MANIFEST), ("notes.wasm", wasm)];
+    let files: [(&str, &[u8]); 2] = [
+        ("spin.toml", guests::NOTES_MANIFEST.as_bytes()),
+        ("notes.wasm", wasm),
+    ];
     let repository = Repository::of_files("notes", &files);
     let build = api.build(project, "notes", &repository.file_url()).await;
     let request =
@@ -170,7 +157,7 @@ async fn a_read_only_disk_is_said_and_survived() {
 #[tokio::test]
 async fn a_full_disk_is_said_and_survived() {
     // Compiled first: meanwhile a kept connection would be closed.
-    let wasm = std::fs::read(nokube_tests::guests::example("notes")).expect("it was built");
+    let wasm = std::fs::read(guests::example("notes")).expect("it was built");
     let Some(platform) = Platform::start_on_small_disk(DISK_BYTES) else {
         return;
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nokube_tests::api::{Answer, Api};
-use nokube_tests::guests::example;
+use nokube_tests::guests::{self, example};
 use nokube_tests::platform::Platform;
 use nokube_tests::repository::Repository;
 use reqwest::Method;
@@ -16,22 +16,6 @@ use crate::chance::Chance;
 const STEPS: u64 = 10;
 /// A build is looked at this often before the round goes on without it.
 const LOOKS: u32 = 40;
-
-const NOTES_MANIFEST: &str = r#"spin_manifest_version = 2
-[application]
-name = "notes"
-[variables]
-greeting = { default = "Notes" }
-[[trigger.http]]
-route = "/..."
-component = "notes"
-[component.notes]
-source = "notes.wasm"
-sqlite_databases = ["default"]
-key_value_stores = ["default"]
-[component.notes.variables]
-greeting = "{{ greeting }}"
-"#;
 
 /// A service whose releases are numbered: release 7 serves `7`.
 pub(crate) struct Site {
@@ -114,7 +98,7 @@ impl Workload {
         let notes = Repository::of_files(
             "notes",
             &[
-                ("spin.toml", NOTES_MANIFEST.as_bytes()),
+                ("spin.toml", guests::NOTES_MANIFEST.as_bytes()),
                 ("notes.wasm", &wasm),
             ],
         );
