@@ -45,10 +45,18 @@ enum Command {
         /// Fails when a program is missing without which some tests are left out
         #[arg(long)]
         everything: bool,
-        /// The tests of the cluster target too: builds a control plane, once, where Go and its module proxy are to be
-        /// had
-        #[arg(long)]
-        cluster: bool,
+        /// The tests of the cluster target too, or alone: builds a control plane, once, where Go and its module proxy are
+        /// to be had
+        #[arg(
+            long,
+            value_enum,
+            value_name = "WHICH",
+            num_args = 0..=1,
+            require_equals = true,
+            default_value_t,
+            default_missing_value = "too"
+        )]
+        cluster: test::Cluster,
     },
     /// Keeps what this version leaves behind, for later versions to be tried on
     Fixture,

@@ -15,8 +15,19 @@ use crate::{build, control_plane, machine, needs, process, schemathesis};
 pub(crate) struct Options {
     /// Without exception: what is missing on this machine is a failure.
     pub(crate) everything: bool,
-    /// Those of the cluster target too, also when its control plane has to be built first.
-    pub(crate) cluster: bool,
+    pub(crate) cluster: Cluster,
+}
+
+/// Whether tests of the cluster target are wanted, also when its control plane has to be built first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Cluster {
+    /// Only where the control plane is told.
+    #[default]
+    No,
+    /// With all others.
+    Too,
+    /// Without any other.
+    Alone,
 }
 
 /// Builds what tests need, then runs native tests, those across processes, and guests' own.
@@ -26,16 +37,22 @@ pub(crate) fn run(layout: &Layout, filters: &[String], options: Options) -> anyh
         cluster,
     } = options;
     machine::prepare_sandbox();
-    let schemathesis = schemathesis::prepare(layout);
-    let control_plane = control_plane::prepare(layout, cluster)?;
+    let is_alone = cluster == Cluster::Alone;
+    let schemathesis = match is_alone {
+        true => None,
+        false => schemathesis::prepare(layout),
+    };
+    let control_plane = control_plane::prepare(layout, cluster != Cluster::No)?;
     let prepared = [
         schemathesis.as_ref().map(|_| needs::SCHEMATHESIS),
         control_plane.as_ref().map(|_| control_plane::NEED),
     ];
     let prepared: Vec<_> = prepared.into_iter().flatten().collect();
     let missing = needs::look(&prepared);
-    missing.tell();
-    missing.check(everything)?;
+    if !is_alone {
+        missing.tell();
+        missing.check(everything)?;
+    }
     let toolchain = toolchain::prepare(layout)?;
     build::guests(layout, &toolchain)?;
     build::native_for_tests(layout)?;
@@ -46,6 +63,9 @@ pub(crate) fn run(layout: &Layout, filters: &[String], options: Options) -> anyh
     let mut natives = process::cargo(&layout.root);
     natives.args(["test", "--locked", "--release", "--no-fail-fast"]);
     build::select_natives(&mut natives);
+    if is_alone {
+        natives.args(["--test", "cluster"]);
+    }
     tell_where_things_are(layout, &toolchain, &mut natives)?;
     natives.env(needs::WITHOUT, missing.left_out());
     if let Some(program) = &schemathesis {
@@ -60,6 +80,9 @@ pub(crate) fn run(layout: &Layout, filters: &[String], options: Options) -> anyh
         process::run(&mut natives)
     });
     tell_figures(layout)?;
+    if is_alone {
+        return natives;
+    }
 
     let mut guests = process::cargo(&layout.root);
     guests.args(["test", "--locked", "--release", "--no-fail-fast"]);

@@ -270,3 +270,81 @@ impl Known {
         share
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::json;
+    use wasmtime::UpdateDeadline;
+
+    use super::*;
+    use crate::meter::Meter;
+    use crate::options::EngineOptions;
+
+    const TURNS: usize = 100;
+
+    fn share_of(engine: &Engine, shares: &Shares, id: &str, owner: &str) -> Arc<Share> {
+        let config = json!({
+            "id": id, "owner": owner, "components": {}, "log_dir": "",
+            "locked": { "spin_lock_version": 1, "metadata": { "name": id }, "triggers": [], "components": [] },
+        });
+        let config: AppConfig = serde_json::from_value(config).unwrap();
+        shares.of(&config, engine)
+    }
+
+    /// Computes without end, and counts its turns.
+    async fn compute(share: Arc<Share>, turns: Arc<AtomicUsize>) {
+        let mut meter = Meter::new(0, u64::MAX, 1, Arc::clone(&share.heavy));
+        loop {
+            let Ok(UpdateDeadline::YieldCustom(_, make_way)) = meter.tick() else {
+                panic!("it makes way at each tick");
+            };
+            make_way.await;
+            turns.fetch_add(1, Ordering::Relaxed);
+            // All others get to where they wait for the place that this one has.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Turns of all `greedy` ones while a single one of another owner had a hundred, on one place.
+    async fn turns_of(greedy: &[Arc<Share>], modest: Arc<Share>) -> usize {
+        let (theirs, its) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut tasks = tokio::task::JoinSet::new();
+        for share in greedy {
+            tasks.spawn(compute(Arc::clone(share), Arc::clone(&theirs)));
+        }
+        while theirs.load(Ordering::Relaxed) < TURNS {
+            tokio::task::yield_now().await;
+        }
+        let before = theirs.load(Ordering::Relaxed);
+        tasks.spawn(compute(modest, Arc::clone(&its)));
+        while its.load(Ordering::Relaxed) < TURNS {
+            tokio::task::yield_now().await;
+        }
+        theirs.load(Ordering::Relaxed) - before
+    }
+
+    #[tokio::test]
+    async fn who_computes_for_long_takes_turns_by_applications_and_owners_and_not_by_requests() {
+        let options = EngineOptions {
+            heavy_slots: 1,
+            ..EngineOptions::tenants()
+        };
+        let engine = Engine::new(options).unwrap();
+        let shares = Shares::default();
+        let app = |id: &str, owner: &str| share_of(&engine, &shares, id, owner);
+        let of_one = app("greedy-0", "greedy");
+        let many = [&of_one; 12].map(Arc::clone);
+        let fair = TURNS..TURNS + 3;
+        let turns = turns_of(&many, app("modest", "modest")).await;
+        assert!(fair.contains(&turns), "{turns} of many requests");
+        let turns = turns_of(&many, app("greedy-1", "greedy")).await;
+        assert!(fair.contains(&turns), "{turns} beside an owner's other one");
+        let many: Vec<_> = (0..12)
+            .map(|number| app(&format!("greedy-{number}"), "greedy"))
+            .collect();
+        let turns = turns_of(&many, app("modest", "modest")).await;
+        assert!(fair.contains(&turns), "{turns} of many applications");
+    }
+}

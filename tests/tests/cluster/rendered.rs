@@ -2,19 +2,22 @@
 //! operator takes them as `kubectl apply -f` sends them, and its controllers get the pods that they ask for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nokube_tests::cluster::kube::{Answer, Kube};
 use nokube_tests::cluster::sidecar::CHANGE_LIMIT;
 use nokube_tests::cluster::{visit, visit_alone};
-use nokube_tests::platform::repository_root;
+use nokube_tests::platform::{nokube, repository_root};
 use nokube_tests::wait::until;
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::objects::{name_of, until_nothing_is_in};
 
 const SETS: [&str; 3] = ["whole", "split", "external"];
+/// The platform's own namespace.
+const PLATFORM: &str = "nokube";
 /// Where a document is tried that is not to be kept.
 const ELSEWHERE: &str = "default";
 
@@ -104,6 +107,27 @@ pub(crate) fn documents(set: &str) -> Vec<Document> {
     objects.split("\n---\n").map(Document::new).collect()
 }
 
+/// Makes the Secret of the platform's keys, as `k8s/README.md` says.
+async fn make_keys(kube: &Kube) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = Command::new(nokube())
+        .args(["keys", "--libsql", "--data-dir"])
+        .arg(folder.path())
+        .output();
+    let made = made.expect("nokube starts");
+    assert!(made.status.success(), "{made:?}");
+    let text = std::fs::read_to_string(folder.path().join("keys.env")).expect("the keys");
+    let keys: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "nokube-keys" }, "stringData": keys,
+    });
+    let path = format!("/api/v1/namespaces/{PLATFORM}/secrets");
+    let _ = kube.create(&path, &secret).await.expect("the keys");
+}
+
 /// Waits until every Deployment and StatefulSet of a namespace has the pods it asks for; gives their names. Pods that
 /// admission refuses, for Pod Security or a missing account, are never made.
 async fn until_pods_are_admitted(kube: &Kube, namespace: &str, wanted: &BTreeSet<String>) {
@@ -153,6 +177,9 @@ async fn each_set_is_applied_from_top_to_bottom_and_its_pods_are_admitted() {
             let _ = answer.expect(&format!("{set}: {kind} {name}"));
             if is_new {
                 made.push(document.path(&kube).await);
+            }
+            if kind == "Namespace" && name == PLATFORM {
+                make_keys(&kube).await;
             }
             let namespace = match kind.as_str() {
                 "Namespace" => Some(name),

@@ -5,6 +5,11 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use futures::StreamExt as _;
 use nokube_api::sidecar::{AppPhase, AppSpec, DesiredState};
 use nokube_tests::cluster::kube::Kube;
@@ -15,7 +20,7 @@ use nokube_tests::guests;
 use nokube_tests::wait::until;
 use serde_json::{Value, json};
 
-use crate::objects::until_nothing_is_in;
+use crate::objects::{name_of, until_nothing_is_in};
 use crate::rendered::documents;
 
 /// Of the chart, by the rendered set that names it so.
@@ -33,6 +38,8 @@ const NEEDED: [&str; 8] = [
     "ValidatingAdmissionPolicyBinding",
 ];
 const CALLERS: usize = 4;
+/// What of a Secret of the sidecar's is its note.
+const DATA: &str = "desired.json.gz";
 
 /// Group, resource, verb and where.
 type Right = (Scope, String, String, String);
@@ -207,10 +214,15 @@ async fn make_volumes(kube: &Kube, count: usize) -> Vec<String> {
     made
 }
 
-/// Somebody writes to what the sidecar keeps: it looks again, and goes on when it is its own.
+/// A namespace for containers takes a Spin application, too. Somebody writes to what the sidecar keeps: it looks again,
+/// and goes on when it is its own.
 async fn touch_what_is_kept(kube: &Kube, installation: &Installation, sidecar: &Sidecar) {
-    let app = Tenant::new("ada", "touched").container("web");
+    let tenant = Tenant::new("ada", "touched");
+    let app = tenant.container("web");
     let _ = sidecar.runs(&app).await;
+    let digest = sidecar.store_artifact(&guests::world("wasi02_hello"));
+    let beside = tenant.spin("beside", &digest);
+    let _ = sidecar.runs(&beside).await;
     let path = format!(
         "/api/v1/namespaces/{}/secrets/nokube-deployment-{}",
         installation.namespace, app.deployment_id
@@ -224,8 +236,33 @@ async fn touch_what_is_kept(kube: &Kube, installation: &Installation, sidecar: &
     })
     .await;
     let _ = sidecar.reaches(&next, AppPhase::Running).await;
-    sidecar.remove(&next).await;
+    for app in [&beside, &next] {
+        sidecar.remove(app).await;
+    }
     until_nothing_is_in(kube, &next.namespace).await;
+}
+
+/// Of what is gone a note is kept for an hour. Here, it is as if two had passed.
+async fn let_hours_pass(kube: &Kube, notes: &str) -> Vec<String> {
+    let labels = "labelSelector=nokube.dev/kept=desired";
+    let mut aged = Vec::new();
+    for note in kube.list(&format!("{notes}?{labels}")).await {
+        let packed = note["data"][DATA].as_str().expect("a note");
+        let packed = STANDARD.decode(packed).expect("base64");
+        let mut kept: Value =
+            serde_json::from_reader(GzDecoder::new(packed.as_slice())).expect("JSON");
+        let done = &mut kept["deletion"]["done_at_ms"];
+        *done = json!(done.as_u64().expect("all of them are gone") - 2 * 60 * 60 * 1000);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        serde_json::to_writer(&mut encoder, &kept).expect("it fits into memory");
+        let packed = STANDARD.encode(encoder.finish().expect("it fits into memory"));
+        let path = format!("{notes}/{}", name_of(&note));
+        let change = json!({ "data": { DATA: packed } });
+        let _ = kube.merge(&path, &change).await.expect(&path);
+        aged.push(path);
+    }
+    assert!(!aged.is_empty());
+    aged
 }
 
 /// What an account asked of the API server, by its audit log.
@@ -320,14 +357,21 @@ async fn every_kind_of_deployment_comes_and_goes_with_the_charts_rights_and_all_
         ("no-edge", Options::default().with("NOKUBE_EDGE", "none")),
     ];
     let volumes = make_volumes(&kube, 2 * edges.len()).await;
+    let notes = format!("/api/v1/namespaces/{}/secrets", installation.namespace);
+    let mut aged: Vec<String> = Vec::new();
     for (edge, options) in edges {
         let mut sidecar = installation.start_with(options).await;
         walk(&kube, &sidecar, edge).await;
+        for note in &aged {
+            let is_gone = async || kube.find(note).await.is_none().then_some(());
+            until("an old note to be removed", CHANGE_LIMIT, is_gone).await;
+        }
         if edge == "gateway" {
             touch_what_is_kept(&kube, &installation, &sidecar).await;
         }
         sidecar.kill();
         installation.forget_leader().await;
+        aged = let_hours_pass(&kube, &notes).await;
     }
 
     let mut used = BTreeSet::new();

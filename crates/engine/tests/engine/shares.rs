@@ -217,49 +217,6 @@ async fn many_applications_of_one_owner_leave_instances_to_others() {
     assert_eq!(served, 8, "half of the engine's");
 }
 
-/// The neighbour computes for four times its burst, so it needs the only place of those who compute for long some
-/// thirty times. In turns with twelve others it would take ten times as long as alone; in turns with one application
-/// about twice as long.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_computes_for_long_takes_turns_with_applications_and_not_with_their_requests() {
-    const ROUNDS: &str = "/compute?200000000";
-    let engine = small_engine(EngineOptions {
-        heavy_slots: 1,
-        ..EngineOptions::tenants()
-    });
-    let mut stage = Stage::new("turning");
-    stage.config.limits.cpu_ms = 600_000;
-    let loops = served_by(&engine, stage).await;
-    let neighbour = served_by(&engine, Stage::new("beside-turning")).await;
-    let took = async || {
-        let began = Instant::now();
-        assert_eq!(neighbour.get(ROUNDS).await.status, 200);
-        began.elapsed()
-    };
-    took().await;
-    let alone = took().await;
-    let looping: Vec<_> = (0..12)
-        .map(|_| {
-            let loops = Arc::clone(&loops);
-            tokio::spawn(async move { loops.get("/loop").await.status })
-        })
-        .collect();
-    let app = loops.registry.by_id("turning").expect("it is there");
-    while app.in_flight() < looping.len() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    // All of them are beyond their burst.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let mut beside = Duration::MAX;
-    for _ in 0..3 {
-        beside = beside.min(took().await);
-    }
-    for request in looping {
-        request.abort();
-    }
-    assert!(beside < alone * 6, "{alone:?} alone, {beside:?} beside");
-}
-
 /// Inserts until it is refused; what that said.
 async fn filled(served: &Served, path: &str) -> String {
     for _ in 0..100 {
