@@ -329,11 +329,44 @@ async fn a_backup_is_whole_private_and_never_over_something_else() {
     let restored = restore(&file, &to);
     assert!(restored.status.success(), "{}", text(&restored));
     assert!(to.join("db/platform.db").is_file());
-    let left: Vec<_> = std::fs::read_dir(folder.path())
+    let left = unfinished(folder.path());
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Names in a folder of what is being made.
+fn unfinished(folder: &Path) -> Vec<String> {
+    std::fs::read_dir(folder)
         .expect("the folder")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.starts_with('.'))
-        .collect();
+        .collect()
+}
+
+#[tokio::test]
+async fn a_backup_that_is_interrupted_leaves_nothing() {
+    let mut platform = Platform::start();
+    platform.register_ada().await;
+    platform.kill();
+    let data = platform.data_dir().join("data");
+    // It waits for what somebody has locked.
+    let holder = rusqlite::Connection::open(data.join("db/auth.db")).expect("the database");
+    holder
+        .execute_batch("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE")
+        .expect("nobody else uses it");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(nokube());
+    command
+        .arg("backup")
+        .arg(folder.path().join("nokube.tar.gz"));
+    command.arg("--data-dir").arg(&data);
+    let mut running = command.spawn().expect("nokube runs");
+    let begun = || async { (!unfinished(folder.path()).is_empty()).then_some(()) };
+    until("the backup to begin", RECOVERY, begun).await;
+    let told = Command::new("kill").arg(running.id().to_string()).status();
+    assert!(told.expect("kill runs").success());
+    let ended = running.wait().expect("it ends");
+    assert_eq!(ended.code(), Some(130));
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("it").collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

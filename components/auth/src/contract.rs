@@ -80,6 +80,7 @@ pub(crate) fn contract() -> Contract {
                 .body::<UpdateMeRequest>()
                 .resource::<User>(200)
                 .if_match()
+                .limited()
                 .problem("taken"),
         )
         .route(

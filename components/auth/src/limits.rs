@@ -47,6 +47,15 @@ impl Limit {
         }
     }
 
+    /// Changes of one account's address, refused ones among them: that an address is taken tells that it has an account.
+    pub(crate) fn change_of_account(user: UserId) -> Self {
+        Self {
+            name: "account",
+            bucket: format!("change:user:{user}"),
+            quota: 20,
+        }
+    }
+
     /// Registrations from one address.
     pub(crate) fn register_from_address(cx: &Ctx) -> Result<Self, AuthError> {
         Ok(Self {

@@ -10,7 +10,6 @@ use nokube_api::sidecar::{AppSpec, ArtifactKind, DesiredState};
 use nokube_manifests::Object;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::api::{CallError, Cluster, Place};
 use crate::artifacts::Look;
@@ -60,8 +59,6 @@ pub(crate) struct Applied {
     pub(crate) desired: DesiredState,
     /// The generation of the last restart.
     pub(crate) restarted: u64,
-    /// All that is wanted besides the generation, as a hash.
-    pub(crate) shape: String,
     /// The number of copies was an autoscaler's.
     #[serde(default)]
     pub(crate) scales: bool,
@@ -119,35 +116,12 @@ impl Entry {
         self.made.iter().chain(&self.begun).chain(&self.old)
     }
 
-    /// The generation in which a restart was asked for last, once `app` is applied: now, when nothing
-    /// but the generation is another one than before.
-    pub(crate) fn restarted(&self, app: &AppSpec) -> u64 {
-        match &self.applied {
-            Some(applied)
-                if applied.generation < app.generation
-                    && applied.desired == app.desired
-                    && app.desired == DesiredState::Running
-                    && applied.shape == shape(app) =>
-            {
-                app.generation
-            }
-            Some(applied) => applied.restarted,
-            None => 0,
-        }
+    /// The generation in which a restart was asked for last, when `told` is what is kept of that beside the spec: nothing
+    /// for deployments of before it was kept there, of which what was applied says it.
+    pub(crate) fn restarted(&self, told: u64) -> u64 {
+        let applied = self.applied.as_ref();
+        told.max(applied.map_or(0, |applied| applied.restarted))
     }
-}
-
-/// A hash of all that is wanted besides the generation and whether it runs.
-pub(crate) fn shape(app: &AppSpec) -> String {
-    let mut app = app.clone();
-    app.generation = 0;
-    app.desired = DesiredState::Running;
-    // A spec is plain data: writing it as JSON can't fail, and secrets in it are sealed.
-    let text = serde_json::to_vec(&app).unwrap_or_default();
-    let mut hash = hex::encode(Sha256::digest(text));
-    // Compared with one other hash: 64 bits tell them apart.
-    hash.truncate(16);
-    hash
 }
 
 /// The list, in memory and in the cluster.

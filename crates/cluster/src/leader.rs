@@ -4,12 +4,13 @@
 //! its own clock, takes it over. The holder renews it often, and gives up acting well before anybody else
 //! may begin: clocks are never compared.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nokube_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{RwLock, RwLockReadGuard, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::{CallError, Cluster, Meta, Place, Why};
@@ -35,6 +36,51 @@ pub(crate) enum Role {
     Lost,
 }
 
+/// The time in which this process acts: each write to the cluster needs its leave.
+///
+/// It is over when it is said to be, and by the clock, which goes on while a process is stopped (SIGSTOP, a frozen
+/// container). What was sent just before that arrives all the same: only of what names a version the cluster knows it.
+pub(crate) struct Term {
+    renewed: watch::Receiver<Instant>,
+    over: AtomicBool,
+    /// Held for reading by each write that is under way.
+    writes: RwLock<()>,
+}
+
+impl Term {
+    /// `renewed` is when the lease was last asked for and given.
+    pub(crate) fn new(renewed: watch::Receiver<Instant>) -> Self {
+        Self {
+            renewed,
+            over: AtomicBool::new(false),
+            writes: RwLock::new(()),
+        }
+    }
+
+    /// Whether this process may act now.
+    pub(crate) fn holds(&self) -> bool {
+        !self.over.load(Ordering::Relaxed) && self.renewed.borrow().elapsed() < RENEW_WITHIN
+    }
+
+    /// Leave for one write, until it is dropped. None when this process may not act any more.
+    pub(crate) async fn leave(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        let write = self.writes.read().await;
+        self.holds().then_some(write)
+    }
+
+    /// Nothing more is written; what is under way is not waited for.
+    pub(crate) fn revoke(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// The same, and what is under way is done.
+    pub(crate) async fn end(&self) {
+        // Whoever asks for leave from now on waits behind this, and gets none.
+        let _all = self.writes.write().await;
+        self.revoke();
+    }
+}
+
 /// A candidate.
 pub(crate) struct Candidate {
     pub(crate) cluster: Cluster,
@@ -43,6 +89,8 @@ pub(crate) struct Candidate {
     /// Of this process alone.
     pub(crate) identity: String,
     pub(crate) address: String,
+    /// Told when the lease that this process holds was last renewed.
+    pub(crate) renewed: watch::Sender<Instant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -73,18 +121,23 @@ impl Candidate {
     /// Tells `role` who acts, until this process does and then does not any more.
     pub(crate) async fn run(&self, role: watch::Sender<Role>) {
         let mut known: Option<Known> = None;
+        let mut renewed = Instant::now();
         while !self.try_to_lead(&mut known, &role).await {
             sleep(EVERY).await;
+            renewed = Instant::now();
         }
         tracing::info!(identity = self.identity, "leading");
+        self.renewed.send_replace(renewed);
         role.send_replace(Role::Leading);
-        let mut renewed = Instant::now();
         loop {
             sleep(EVERY).await;
             let begun = Instant::now();
             let left = RENEW_WITHIN.saturating_sub(renewed.elapsed());
             match timeout(CALL.min(left), self.renew(&mut known)).await {
-                Ok(Ok(true)) => renewed = begun,
+                Ok(Ok(true)) => {
+                    renewed = begun;
+                    self.renewed.send_replace(renewed);
+                }
                 Ok(Ok(false)) => {
                     tracing::error!("another sidecar holds the lease");
                     break;

@@ -275,7 +275,14 @@ mod tests {
                 "ValidatingAdmissionPolicyBinding/sidecar-two-namespaces",
                 "ValidatingAdmissionPolicy/sidecar-two-rolebindings",
                 "ValidatingAdmissionPolicyBinding/sidecar-two-rolebindings",
+                "ValidatingAdmissionPolicy/sidecar-two-secrets",
+                "ValidatingAdmissionPolicyBinding/sidecar-two-secrets",
             ]
+        );
+        let rule = &objects[9].body["spec"]["validations"][0]["expression"];
+        assert_eq!(
+            *rule,
+            "request.namespace != 'system' || oldObject.type == 'nokube.dev/deployment'"
         );
         let rules = objects[0].body["rules"].as_array().unwrap();
         let bind = rules.last().unwrap();

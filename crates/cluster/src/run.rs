@@ -14,12 +14,13 @@ use nokube_sidecar::durable::create_private_dir;
 use nokube_sidecar::{Sidecar, SidecarOptions, StorageOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::api::Cluster;
 use crate::args::{Cli, Command, Format, PlatformArgs, QuotaArgs, RbacArgs, ServeArgs};
-use crate::leader::{Candidate, Role};
+use crate::leader::{Candidate, Role, Term};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::permissions::{self, Names};
@@ -41,6 +42,8 @@ const WORKERS: usize = 2;
 const RETRY: Duration = Duration::from_secs(2);
 /// Requests that are being answered get so long at the end.
 const GRACE: Duration = Duration::from_secs(2);
+/// And then what is being written to the cluster; a pod has thirty seconds in all.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Does what the command line says.
 ///
@@ -133,12 +136,14 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         Some(ip) => (ip, listen.port()).into(),
         None => listen,
     });
+    let (renewed, renewals) = watch::channel(Instant::now());
     let candidate = Arc::new(Candidate {
         cluster: cluster.at_once(),
         namespace: settings.system_namespace.clone(),
         name: format!("{}-{LEASE}", settings.platform),
         identity: format!("{}_{}", args.pod_name, uuid::Uuid::now_v7()),
         address: advertised.to_string(),
+        renewed,
     });
     let (role, mut roles) = watch::channel(Role::Following(None));
     let leading = tokio::spawn({
@@ -153,6 +158,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         metrics,
         cluster,
         identity: candidate.identity.clone(),
+        term: Arc::new(Term::new(renewals)),
     };
     let outcome = tokio::select! {
         outcome = replica.live(&front, &mut roles, &shutdown) => outcome,
@@ -160,12 +166,17 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
 
     leading.abort();
-    // Nothing is changed any more before another one may begin.
-    front.set(Serving::Nobody);
+    if outcome.is_err() {
+        replica.term.revoke();
+    }
+    let last = front.set(Serving::Nobody);
     stop.cancel();
     let _ = tokio::time::timeout(GRACE, &mut serving).await;
     serving.abort();
-    if outcome.is_ok() {
+    // Nothing is changed any more before another one may begin: a call that is broken off may have been heard.
+    let ended = tokio::time::timeout(LAST_WRITES, replica.term.end()).await;
+    drop(last);
+    if outcome.is_ok() && ended.is_ok() {
         candidate.give_back().await;
     }
     outcome
@@ -180,6 +191,7 @@ struct Replica {
     metrics: Arc<Metrics>,
     cluster: Cluster,
     identity: String,
+    term: Arc<Term>,
 }
 
 impl Replica {
@@ -213,11 +225,9 @@ impl Replica {
 
     /// Acts until another one does.
     async fn lead(&self, front: &Front, roles: &mut watch::Receiver<Role>) -> anyhow::Result<()> {
-        let (leads, leading) = watch::channel(true);
-        let _leads = Leads(leads);
         let begun = async {
             loop {
-                match self.begin(leading.clone()).await {
+                match self.begin().await {
                     Ok(begun) => return Ok(begun),
                     Err(Begin::Later(error)) => {
                         tracing::warn!(%error, "what is wanted cannot be read from the cluster yet");
@@ -244,13 +254,10 @@ impl Replica {
         bail!("this sidecar does not lead any more")
     }
 
-    async fn begin(
-        &self,
-        leading: watch::Receiver<bool>,
-    ) -> Result<(Own, watch::Receiver<bool>), Begin> {
+    async fn begin(&self) -> Result<(Own, watch::Receiver<bool>), Begin> {
         let later = |error: crate::api::CallError| Begin::Later(error.to_string());
         let secrets = Secrets::open(
-            self.cluster.at_once(),
+            self.cluster.at_once().in_term(Arc::clone(&self.term)),
             self.settings.system_namespace.clone(),
             self.settings.platform.clone(),
             self.identity.clone(),
@@ -264,7 +271,7 @@ impl Replica {
                 settings: self.settings.clone(),
                 layout: self.layout.clone(),
                 wasi_0_3: self.args.spin_wasi_0_3,
-                leading,
+                term: Arc::clone(&self.term),
             },
         )
         .await
@@ -283,15 +290,6 @@ impl Replica {
         let sidecar = Sidecar::start_keeping(options, Arc::new(secrets), target)
             .map_err(|error| Begin::Never(error.into()))?;
         Ok((Own::new(sidecar), superseded))
-    }
-}
-
-/// Says that it is over, however it ends.
-struct Leads(watch::Sender<bool>);
-
-impl Drop for Leads {
-    fn drop(&mut self) {
-        self.0.send_replace(false);
     }
 }
 

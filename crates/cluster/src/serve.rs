@@ -1,6 +1,7 @@
 //! The front of a replica: the API of whoever leads is served or passed on, health and metrics are each
 //! replica's own.
 
+use std::io;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use futures::TryStreamExt as _;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use nokube_sidecar::Sidecar;
 use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use crate::metrics::Metrics;
@@ -20,6 +23,9 @@ use crate::metrics::Metrics;
 /// A request that was passed on once is not passed on again.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-nokube-passed-on");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The other replica is given up when so long nothing came of either body, nor the answer: longer than anything takes
+/// here that is asked for. (`reqwest`'s own limit counts from the start of an upload.)
+const IDLE: Duration = Duration::from_secs(90);
 /// Headers about one connection (RFC 9110, section 7.6.1), and the host of the first.
 const OF_A_CONNECTION: [HeaderName; 9] = [
     header::CONNECTION,
@@ -81,12 +87,14 @@ impl Front {
         })
     }
 
-    pub(crate) fn set(&self, serving: Serving) {
+    /// Returns what answered before.
+    pub(crate) fn set(&self, serving: Serving) -> Serving {
         self.metrics.set_leading(matches!(serving, Serving::Own(_)));
-        *self
+        let mut known = self
             .serving
             .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = serving;
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::replace(&mut known, serving)
     }
 
     fn serving(&self) -> Serving {
@@ -158,12 +166,27 @@ async fn pass_on(client: &reqwest::Client, address: &str, request: Request) -> R
         headers.remove(name);
     }
     headers.insert(PASSED_ON, HeaderValue::from_static("1"));
+    let (moves, mut moved) = watch::channel(());
+    let body = body
+        .into_data_stream()
+        .inspect(move |_| moves.send_replace(()));
     let sent = client
         .request(parts.method, format!("http://{address}{path}"))
         .headers(headers)
-        .body(reqwest::Body::wrap_stream(body.into_data_stream()))
-        .send()
-        .await;
+        .body(reqwest::Body::wrap_stream(body))
+        .send();
+    tokio::pin!(sent);
+    let sent = loop {
+        tokio::select! {
+            sent = &mut sent => break sent,
+            // Not any more once the body was sent.
+            Ok(()) = moved.changed() => {}
+            () = tokio::time::sleep(IDLE) => {
+                tracing::warn!("the leading sidecar does not answer in time");
+                return unavailable("the leading sidecar does not answer");
+            }
+        }
+    };
     let answer = match sent {
         Ok(answer) => answer,
         Err(error) => {
@@ -180,11 +203,25 @@ async fn pass_on(client: &reqwest::Client, address: &str, request: Request) -> R
     for name in OF_A_CONNECTION {
         headers.remove(name);
     }
-    let body = Body::from_stream(answer.bytes_stream().map_err(reqwest::Error::without_url));
+    let body = answer.bytes_stream().map_err(reqwest::Error::without_url);
+    let body = Body::from_stream(unless_idle(body.map_err(io::Error::other)));
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// A body that breaks off when nothing comes for too long.
+fn unless_idle<T>(
+    body: impl Stream<Item = io::Result<T>> + Unpin,
+) -> impl Stream<Item = io::Result<T>> {
+    stream::unfold(Some(body), |body| async {
+        let mut body = body?;
+        match timeout(IDLE, body.next()).await {
+            Ok(piece) => Some((piece?, Some(body))),
+            Err(late) => Some((Err(late.into()), None)),
+        }
+    })
 }
 
 /// The caller may try again soon.
@@ -260,5 +297,49 @@ mod tests {
         assert_eq!(answer, (StatusCode::OK, "/v1/apps?x=1 true 4".to_owned()));
         assert_eq!(ask(&follower, "/v1/apps", true).await.0, 503);
         assert_eq!(ask(&follower, "/readyz", false).await.0, StatusCode::OK);
+    }
+
+    async fn listening(leader: Router) -> Router {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { axum::serve(listener, leader).await });
+        front(Serving::Other(address))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_says_nothing_is_given_up_and_one_that_is_told_much_is_not() {
+        let mute = Router::new().fallback(std::future::pending::<()>);
+        let follower = listening(mute).await;
+        let (status, text) = ask(&follower, "/v1/apps", false).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+        // An upload takes as long as it takes.
+        let reads = Router::new().fallback(|request: Request| async move {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            body.len().to_string()
+        });
+        let follower = listening(reads).await;
+        let slow = stream::iter(0..5).then(|_| async {
+            tokio::time::sleep(IDLE / 2).await;
+            io::Result::Ok("piece")
+        });
+        let request = Request::builder().method("PUT").uri("/blobs/x");
+        let request = request.body(Body::from_stream(slow)).unwrap();
+        let response = follower.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "25");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_stops_coming_breaks_off() {
+        let pieces = stream::iter(0..3).then(|_| async {
+            tokio::time::sleep(IDLE / 2).await;
+            io::Result::Ok("piece")
+        });
+        let stuck = Box::pin(pieces.chain(stream::pending()));
+        let told: Vec<_> = unless_idle(stuck).collect().await;
+        assert_eq!(told.len(), 4);
+        let error = told.into_iter().next_back().unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

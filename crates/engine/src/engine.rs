@@ -10,7 +10,7 @@ use crate::config::AppConfig;
 use crate::instance::InstanceState;
 use crate::options::EngineOptions;
 use crate::pot::Pot;
-use crate::share::{Share, Shares};
+use crate::share::{Share, Shares, common_places};
 use crate::threads::Threads;
 use crate::ticker::Ticker;
 
@@ -41,6 +41,7 @@ struct Inner {
     linker: OnceLock<Arc<Linker<InstanceState>>>,
     ticker: Ticker,
     instances: Arc<Semaphore>,
+    common: Arc<Semaphore>,
     heavy: Arc<Semaphore>,
     memory: Arc<Pot>,
     connections: Arc<Semaphore>,
@@ -83,6 +84,7 @@ impl Engine {
             linker: OnceLock::new(),
             ticker,
             instances: Arc::new(Semaphore::new(options.max_instances as usize)),
+            common: Arc::new(Semaphore::new(common_places(options.max_instances))),
             heavy: Arc::new(Semaphore::new(options.heavy_slots.max(1) as usize)),
             memory: Arc::new(Pot::new(options.total_memory_bytes, None)),
             connections: Arc::new(Semaphore::new(options.connections as usize)),
@@ -107,6 +109,11 @@ impl Engine {
 
     pub(crate) fn instances(&self) -> &Arc<Semaphore> {
         &self.0.instances
+    }
+
+    /// Those that owners take beyond their first.
+    pub(crate) fn common(&self) -> &Arc<Semaphore> {
+        &self.0.common
     }
 
     pub(crate) fn heavy(&self) -> &Arc<Semaphore> {

@@ -3,6 +3,11 @@
 //! It belongs to the application's id, not to one generation of it: what an older generation still does counts, so
 //! putting a new one in place again and again gains nothing. An owner gets half of what there is: four greedy
 //! applications of one user leave the other half to everybody else.
+//!
+//! Two such owners have all of it between them, and whoever may register can be two. Of the instances an eighth is kept
+//! for the first [`FIRST`] of each owner. Nothing is kept of memory and connections: who finds none is answered 503 with
+//! `Retry-After`, or the guest is told, until a wall limit ends what the two have started. What an operator can do about
+//! it is to close registration.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -19,6 +24,14 @@ use crate::pot::Pot;
 
 /// More than an idle instance takes to go.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Instances of an owner that may take what is kept: the one that is asked, and one that it asks.
+const FIRST: usize = 2;
+
+/// How many of an engine's instances are for whoever comes first; the others are kept for those who have few.
+pub(crate) fn common_places(instances: u32) -> usize {
+    (instances - instances / 8) as usize
+}
 
 /// One application's share of its engine.
 #[derive(Debug)]
@@ -47,6 +60,10 @@ pub(crate) struct Share {
 struct OwnersShare {
     most_instances: u32,
     instances: Arc<Semaphore>,
+    /// Each instance has its place here or in `common`.
+    first: Arc<Semaphore>,
+    /// Of all owners.
+    common: Arc<Semaphore>,
     memory: Arc<Pot>,
     heavy: Arc<Semaphore>,
     connections: Arc<Semaphore>,
@@ -64,6 +81,8 @@ impl OwnersShare {
         Self {
             most_instances,
             instances: places(most_instances),
+            first: Arc::new(Semaphore::new(FIRST)),
+            common: Arc::clone(engine.common()),
             memory: Arc::new(Pot::new(memory.limit() / 2, Some(Arc::clone(memory)))),
             heavy: heavy_places(engine),
             connections: places(half(options.connections)),
@@ -75,6 +94,23 @@ impl OwnersShare {
         let mut members = self.members();
         members.retain(|member| member.strong_count() > 0);
         members.push(Arc::downgrade(member));
+    }
+
+    /// Places among its own instances, and among all owners'.
+    async fn places(&self, count: u32) -> Option<[OwnedSemaphorePermit; 2]> {
+        let own = taken(&self.instances, count, || self.ask_for_room()).await?;
+        let at_once = [&self.first, &self.common]
+            .into_iter()
+            .find_map(|places| Arc::clone(places).try_acquire_many_owned(count).ok());
+        let of_all = match at_once {
+            Some(place) => place,
+            // An instance that takes more places than the first have waits for the others alone.
+            None => tokio::select! {
+                place = taken(&self.first, count, || self.ask_for_room()) => place?,
+                place = Arc::clone(&self.common).acquire_many_owned(count) => place.ok()?,
+            },
+        };
+        Some([own, of_all])
     }
 
     fn ask_for_room(&self) {
@@ -96,7 +132,7 @@ fn heavy_places(engine: &Engine) -> Arc<Semaphore> {
 #[derive(Debug)]
 pub(crate) struct Places {
     _of_app: OwnedSemaphorePermit,
-    _of_owner: Option<OwnedSemaphorePermit>,
+    _of_owner: Option<[OwnedSemaphorePermit; 2]>,
 }
 
 impl Share {
@@ -189,9 +225,7 @@ impl Share {
     pub(crate) async fn places(&self, count: u32) -> Option<Places> {
         let of_app = taken(&self.instances, count, || self.ask_for_room()).await?;
         let of_owner = match &self.owner {
-            Some((_, owner)) => {
-                Some(taken(&owner.instances, count, || owner.ask_for_room()).await?)
-            }
+            Some((_, owner)) => Some(owner.places(count).await?),
             None => None,
         };
         Some(Places {

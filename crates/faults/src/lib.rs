@@ -1,8 +1,10 @@
-//! Named points at which a test kills the whole platform, as a power failure would.
+//! Named points at which a test kills the whole platform with SIGKILL.
 //!
 //! Native crates call [`crash_point`] between two steps whose order matters. Without
 //! `NOKUBE_CRASH_AT` in the environment of `nokube up` it does nothing. It never runs destructors or
-//! flushes anything: that is its purpose.
+//! flushes anything: that is its purpose. It is no power failure: what was written stays in the
+//! kernel's memory and is read after the restart, flushed or not. That everything is flushed, and in
+//! its order, unit tests show where it is written (`durable`, `host/sqlite/flush.rs`).
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -358,6 +358,19 @@ impl Ctx {
         self.versioned(etag::etag_of(value), || Response::json(status, value))
     }
 
+    /// A resource that is shown with times of its use: a new one is another version to read, while `If-Match` goes by what
+    /// `lasts`, which is what [`Ctx::check_if_match`] is given.
+    #[must_use]
+    pub fn resource_in_use(
+        &self,
+        value: &impl serde::Serialize,
+        lasts: &impl serde::Serialize,
+    ) -> Response {
+        self.versioned(etag::etag_in_use(value, lasts), || {
+            Response::json(200, value)
+        })
+    }
+
     /// Bytes of some type with their `ETag`, or 304 when the client has this version.
     #[must_use]
     pub fn document(
@@ -397,7 +410,8 @@ impl Ctx {
             return Ok(());
         }
         let etag = etag::etag_of(current);
-        if lists.any(|list| etag::names(list, &etag, false)) {
+        if lists.any(|list| etag::names(list, &etag, false) || etag::names_what_lasts(list, &etag))
+        {
             Ok(())
         } else {
             Err(Error::StaleVersion)

@@ -14,6 +14,17 @@ pub fn etag_of(value: &impl Serialize) -> String {
     etag_of_bytes(&serde_json::to_vec(value).expect("wire types have string keys only"))
 }
 
+/// The tag of what is shown with times of its use, which nobody changed it by. In front is the tag of what `lasts`: all that
+/// `If-Match` asks for, while `If-None-Match` asks for the whole.
+pub(crate) fn etag_in_use(shown: &impl Serialize, lasts: &impl Serialize) -> String {
+    let [shown, lasts] = [etag_of(shown), etag_of(lasts)];
+    format!(
+        "{}.{}",
+        lasts.trim_end_matches('"'),
+        shown.trim_start_matches('"')
+    )
+}
+
 /// The strong entity tag of these bytes.
 pub(crate) fn etag_of_bytes(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
@@ -33,6 +44,12 @@ pub(crate) fn names(list: &str, etag: &str, weak: bool) -> bool {
     })
 }
 
+/// Whether one of the tags has this one in front ([`etag_in_use`]). No hash has a point.
+pub(crate) fn names_what_lasts(list: &str, etag: &str) -> bool {
+    let mut tags = list.split(',').filter_map(|tag| tag.trim().split_once('.'));
+    tags.any(|(lasts, _)| format!("{lasts}\"") == etag)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +58,15 @@ mod tests {
     fn tags_change_with_what_is_shown() {
         assert_eq!(etag_of(&"a"), etag_of(&"a"));
         assert_ne!(etag_of(&"a"), etag_of(&"b"));
+    }
+
+    #[test]
+    fn a_time_of_use_is_news_to_who_reads_and_none_to_who_changes() {
+        let (before, after) = (etag_in_use(&"used", &"x"), etag_in_use(&"used again", &"x"));
+        assert!(names(&before, &before, true) && !names(&before, &after, true));
+        assert!(names_what_lasts(&before, &etag_of(&"x")));
+        assert!(!names_what_lasts(&before, &etag_of(&"y")));
+        assert!(!names_what_lasts(&etag_of(&"x"), &etag_of(&"x")));
     }
 
     #[test]

@@ -5,11 +5,15 @@ use nokube_domain::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::db::{Db, DbError, Tx};
+use crate::dispatch::canonical;
+use crate::platform::require_account;
 use crate::response::Body;
 use crate::{Caller, Ctx, Error, Response, params, row};
 
 const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 const KEY_CHARS: usize = 255;
+/// Of one user. Without it a day of requests is a database full of answers; a program that repeats a request does so soon.
+const KEPT_ANSWERS: u32 = 1_000;
 /// What a kept answer brings back beside its body.
 const KEPT_HEADERS: [&str; 3] = ["content-type", "location", "etag"];
 
@@ -29,7 +33,8 @@ row! {
 /// Call it after the body was read, with the platform's database.
 ///
 /// # Errors
-/// [`Error::BadIdempotencyKey`], [`Error::IdempotencyKeyReused`], and what `work` returns.
+/// [`Error::BadIdempotencyKey`], [`Error::IdempotencyKeyReused`], [`Error::Unauthenticated`] to whoever has no account
+/// any more, and what `work` returns.
 pub async fn once<E: From<Error> + From<DbError>>(
     cx: &Ctx,
     db: &Db,
@@ -37,13 +42,19 @@ pub async fn once<E: From<Error> + From<DbError>>(
     work: impl AsyncFnOnce(&Tx) -> Result<Response, E>,
 ) -> Result<Response, E> {
     let Some(key) = cx.headers().get("idempotency-key") else {
-        return db.transaction(work).await;
+        return db
+            .transaction(async |tx| {
+                require_account(tx, caller, cx.now()).await?;
+                work(tx).await
+            })
+            .await;
     };
     if !(1..=KEY_CHARS).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::BadIdempotencyKey.into());
     }
     let fingerprint = fingerprint(cx);
     db.transaction(async |tx| {
+        require_account(tx, caller, cx.now()).await?;
         if let Some(kept) = kept_answer(tx, caller, key, cx.now()).await? {
             return if kept.fingerprint == fingerprint {
                 Ok(replay(kept))
@@ -58,14 +69,14 @@ pub async fn once<E: From<Error> + From<DbError>>(
     .await
 }
 
-/// Method, path, query and body: what makes two requests the same.
+/// Method, path by whichever of its names, query and body: what makes two requests the same.
 fn fingerprint(cx: &Ctx) -> Vec<u8> {
     let mut hash = Sha256::new()
         .chain_update(cx.method.as_str())
         .chain_update([0])
         .chain_update(cx.operation)
         .chain_update([0])
-        .chain_update(cx.path());
+        .chain_update(canonical(cx.path()));
     for (name, value) in cx.query_pairs() {
         hash.update([0]);
         hash.update(name);
@@ -127,7 +138,13 @@ async fn keep_answer(
         ],
     )
     .await?;
-    Ok(())
+    // Later rows have higher numbers. The oldest lose their replay, and nothing else.
+    tx.execute(
+        "DELETE FROM idempotency_keys WHERE rowid IN (SELECT rowid FROM idempotency_keys \
+         WHERE user_id = ?1 ORDER BY rowid DESC LIMIT -1 OFFSET ?2)",
+        params![caller.id, KEPT_ANSWERS],
+    )
+    .await
 }
 
 fn replay(kept: KeptAnswer) -> Response {

@@ -34,7 +34,7 @@ pub use settings::{Dns, Edge, Quota, Settings};
 
 use app::App;
 
-/// The one field manager of everything that is applied.
+/// The one field manager of everything that is made here.
 pub const FIELD_MANAGER: &str = "nokube";
 
 /// What the pods of a namespace may do (the Pod Security level that is enforced there).

@@ -8,9 +8,10 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nokube_api::logs::LogStream;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use crate::log::BuildLog;
 use crate::usage::{disk_usage, room, tree_memory_bytes};
@@ -101,9 +102,13 @@ pub(crate) async fn run(mut task: Task, log: &BuildLog) -> std::io::Result<Outco
         .process_group(0)
         .kill_on_drop(true);
     die_with_this_process(&mut task.command);
+    // Before there is a child, so that its end is not missed.
+    let children = signal(SignalKind::child())?;
     let mut child = task.command.spawn()?;
+    let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let leader = leader.expect("a child that was not waited for has a number");
     // From here on, whatever happens to this future, the group dies with it.
-    let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+    let mut group = Group(Some(leader));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let input = child.stdin.take();
     let stdin = std::mem::take(&mut task.stdin);
@@ -129,11 +134,12 @@ pub(crate) async fn run(mut task: Task, log: &BuildLog) -> std::io::Result<Outco
             }
         };
         let pipes = async { tokio::join!(out, err, feed) };
-        tokio::pin!(pipes);
+        let guard = guard(leader, children, &task);
+        tokio::pin!(pipes, guard);
         let mut drained = false;
         let ended = loop {
             tokio::select! {
-                ended = guard(&mut child, &task) => break ended,
+                ended = &mut guard => break ended,
                 _ = &mut pipes, if !drained => drained = true,
             }
         };
@@ -143,9 +149,13 @@ pub(crate) async fn run(mut task: Task, log: &BuildLog) -> std::io::Result<Outco
         }
         ended?
     };
-    if matches!(ended, Ended::Killed(_)) {
-        child.kill().await.ok();
-    }
+    let ended = match ended {
+        None => Ended::Exited(child.wait().await?),
+        Some(bound) => {
+            child.kill().await.ok();
+            Ended::Killed(bound)
+        }
+    };
     Ok(Outcome {
         ended,
         stdout: captured,
@@ -168,15 +178,23 @@ fn die_with_this_process(command: &mut Command) {
     unsafe { command.pre_exec(ask) };
 }
 
-/// Waits for the program's end or for the first bound it passes.
-async fn guard(child: &mut Child, task: &Task) -> std::io::Result<Ended> {
-    let id = child.id();
+/// Waits for the program's end (`None`) or for the first bound it passes.
+async fn guard(leader: Pid, children: Signals, task: &Task) -> std::io::Result<Option<Bound>> {
     tokio::select! {
-        status = child.wait() => status.map(Ended::Exited),
-        () = tokio::time::sleep(task.wall) => Ok(Ended::Killed(Bound::Wall)),
-        bound = watch(id, task) => Ok(Ended::Killed(bound)),
-        bound = watch_room(&task.room) => Ok(Ended::Killed(bound)),
+        over = over(leader, children) => over.map(|()| None),
+        () = tokio::time::sleep(task.wall) => Ok(Some(Bound::Wall)),
+        bound = watch(leader, task) => Ok(Some(bound)),
+        bound = watch_room(&task.room) => Ok(Some(bound)),
     }
+}
+
+/// Ends with the child `leader`, whose number stays its own: the kernel gives it to nobody else before it is waited for.
+async fn over(leader: Pid, mut children: Signals) -> std::io::Result<()> {
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while waitid(WaitId::Pid(leader), ended)?.is_none() {
+        children.recv().await;
+    }
+    Ok(())
 }
 
 /// Costs one system call a time, so it does not wait for the walks of [`watch`].
@@ -197,7 +215,7 @@ async fn watch_room(bound: &RoomBound) -> Bound {
     }
 }
 
-async fn watch(id: Option<u32>, task: &Task) -> Bound {
+async fn watch(leader: Pid, task: &Task) -> Bound {
     let mut pause = WATCH_EVERY;
     loop {
         tokio::time::sleep(pause).await;
@@ -217,8 +235,8 @@ async fn watch(id: Option<u32>, task: &Task) -> Bound {
                 return Bound::Opaque;
             }
         }
-        if let (Some(limit), Some(id)) = (task.memory_bytes, id)
-            && tree_memory_bytes(id) > limit
+        if let Some(limit) = task.memory_bytes
+            && tree_memory_bytes(leader.as_raw_pid().cast_unsigned()) > limit
         {
             return Bound::Memory;
         }
@@ -227,12 +245,13 @@ async fn watch(id: Option<u32>, task: &Task) -> Bound {
     }
 }
 
-/// A process group that dies with this value.
+/// A process group that dies with this value, or before.
 struct Group(Option<Pid>);
 
 impl Group {
-    fn kill(&self) {
-        if let Some(group) = self.0 {
+    /// Once, and before its leader is waited for: the number may be another group's after that.
+    fn kill(&mut self) {
+        if let Some(group) = self.0.take() {
             // Fails only when nothing is left of the group.
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -294,3 +313,6 @@ async fn emit(
         last.push(crate::log::clean(&text));
     }
 }
+
+#[cfg(test)]
+mod tests;

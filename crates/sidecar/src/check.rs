@@ -1,6 +1,7 @@
 //! The sidecar's own look at a spec: it does not trust its callers (DESIGN.md, invariant 4).
 //!
-//! The rules are `nokube-domain`'s, the same that users' requests are held to.
+//! The rules are `nokube-domain`'s, the same that users' requests are held to. Each spec is looked at by itself: that no
+//! two deployments have one custom domain, and whose a domain is, are the platform's to know (`deploy`).
 
 use nokube_api::sidecar::{AppSpec, ArtifactKind};
 use nokube_domain::build::ImageReference;

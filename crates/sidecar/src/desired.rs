@@ -9,7 +9,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nokube_api::sidecar::AppSpec;
+use nokube_api::sidecar::{AppSpec, DesiredState};
 use serde::{Deserialize, Serialize};
 
 use crate::keep::Keep;
@@ -27,6 +27,10 @@ pub(crate) struct DesiredApp {
     /// The newest spec that became ready: what to bring back while `wanted` is not.
     #[serde(default)]
     pub(crate) settled: Option<Arc<AppSpec>>,
+    /// The generation in which a restart was asked for last; 0 when never, or when it was kept by a version that did not
+    /// note it.
+    #[serde(default)]
+    pub(crate) restarted: u64,
     /// Set once its removal is wanted.
     #[serde(default)]
     pub(crate) deletion: Option<Deletion>,
@@ -120,8 +124,8 @@ impl DesiredStore {
     /// Stores `spec` if it is newer than what is wanted. Telling the same again is fine.
     pub(crate) fn put(&self, spec: AppSpec) -> Result<(), PutError> {
         let _turn = self.turn(&spec.deployment_id);
-        let settled = match self.get(&spec.deployment_id) {
-            None => None,
+        let (settled, restarted) = match self.get(&spec.deployment_id) {
+            None => (None, 0),
             Some(app) if app.deletion.is_some() => return Err(PutError::Deleted),
             Some(app) if *app.wanted == spec => return Ok(()),
             Some(app) if app.wanted.generation >= spec.generation => {
@@ -130,11 +134,13 @@ impl DesiredStore {
                     stored: app.wanted.generation,
                 });
             }
-            Some(app) => app.settled,
+            Some(app) if is_restart(&app.wanted, &spec) => (app.settled, spec.generation),
+            Some(app) => (app.settled, app.restarted),
         };
         self.store(DesiredApp {
             wanted: Arc::new(spec),
             settled,
+            restarted,
             deletion: None,
         })?;
         Ok(())
@@ -185,6 +191,7 @@ impl DesiredStore {
                 self.store(DesiredApp {
                     wanted: Arc::new(wanted),
                     settled: None,
+                    restarted: app.restarted,
                     deletion: Some(Deletion {
                         done_at_ms: Some(now_ms),
                     }),
@@ -238,6 +245,14 @@ impl DesiredStore {
         // Each change is one insert after the entry is kept: a panic leaves nothing half done.
         self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether `spec` wants the same once more. Told when it is taken: not every generation is applied, so what was applied
+/// last says nothing of it.
+fn is_restart(before: &AppSpec, spec: &AppSpec) -> bool {
+    let mut same = before.clone();
+    same.generation = spec.generation;
+    same == *spec && spec.desired == DesiredState::Running
 }
 
 #[cfg(test)]
@@ -342,6 +357,54 @@ mod tests {
         let app = store.get(&spec(1).deployment_id).unwrap();
         assert_eq!(app.wanted.generation, 2);
         assert_eq!(app.settled.unwrap().generation, 1);
+    }
+
+    fn restarted(store: &DesiredStore, specs: impl IntoIterator<Item = AppSpec>) -> u64 {
+        for spec in specs {
+            store.put(spec).unwrap();
+        }
+        store.get(&spec(1).deployment_id).unwrap().restarted
+    }
+
+    fn scaled(generation: u64, replicas: u32) -> AppSpec {
+        let mut app = spec(generation);
+        app.revision = 1;
+        app.spec.replicas = replicas;
+        app
+    }
+
+    #[test]
+    fn a_restart_is_known_after_something_else_was_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = store(dir.path());
+        assert_eq!(restarted(&first, [scaled(4, 2)]), 0);
+        // Telling the same again is no restart; the next generation of it is.
+        assert_eq!(restarted(&first, [scaled(4, 2)]), 0);
+        assert_eq!(restarted(&first, [scaled(5, 2), scaled(6, 3)]), 5);
+        assert_eq!(restarted(&store(dir.path()), []), 5);
+    }
+
+    #[test]
+    fn going_back_to_what_was_wanted_before_is_no_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let there_and_back = [scaled(4, 2), scaled(5, 3), scaled(6, 2)];
+        assert_eq!(restarted(&store, there_and_back), 0);
+        // Nor is what does not run started again by that.
+        let stopped = |generation| AppSpec {
+            desired: DesiredState::Stopped,
+            ..scaled(generation, 2)
+        };
+        let specs = [stopped(7), stopped(8), scaled(9, 2)];
+        assert_eq!(restarted(&store, specs), 0);
+    }
+
+    #[test]
+    fn an_entry_of_before_restarts_were_noted_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = serde_json::json!({ "wanted": spec(1) }).to_string();
+        fs::write(dir.path().join("x.json"), text).unwrap();
+        assert_eq!(restarted(&store(dir.path()), []), 0);
     }
 
     #[test]

@@ -292,17 +292,20 @@ impl Reconciler {
                 Action::Restore => self.restore(desired, cell).await,
                 Action::Apply => {
                     self.note_phase(app, cell, AppPhase::Deploying);
-                    if !self.apply_unless_superseded(app, cell, "Applied").await? {
+                    if !self
+                        .apply_unless_superseded(desired, cell, "Applied")
+                        .await?
+                    {
                         return Ok(Next::Now);
                     }
                 }
                 Action::Refresh => {
-                    self.refresh(app, cell).await;
+                    self.refresh(desired, cell).await;
                     // What woke this task meanwhile is looked at.
                     return Ok(Next::Soon);
                 }
                 Action::Wake => {
-                    if !self.apply_unless_superseded(app, cell, "Woken").await? {
+                    if !self.apply_unless_superseded(desired, cell, "Woken").await? {
                         return Ok(Next::Now);
                     }
                 }
@@ -345,12 +348,13 @@ impl Reconciler {
     /// True when the target took it or refused it; false when something newer is wanted meanwhile.
     async fn apply_unless_superseded(
         &self,
-        app: &Arc<AppSpec>,
+        desired: &DesiredApp,
         cell: &AppCell,
         done: &'static str,
     ) -> Result<bool, TargetError> {
+        let app = &desired.wanted;
         let outcome = tokio::select! {
-            outcome = self.apply(app) => outcome,
+            outcome = self.apply(app, desired.restarted) => outcome,
             () = self.superseded(app, cell) => return Ok(false),
         };
         match outcome {
@@ -385,9 +389,10 @@ impl Reconciler {
 
     /// Applies the same again. What does not go well is tried again when it is due again: what serves has not
     /// failed by that.
-    async fn refresh(&self, app: &AppSpec, cell: &AppCell) {
+    async fn refresh(&self, desired: &DesiredApp, cell: &AppCell) {
+        let app = &desired.wanted;
         let outcome = tokio::select! {
-            outcome = self.apply(app) => outcome,
+            outcome = self.apply(app, desired.restarted) => outcome,
             () = self.superseded(app, cell) => return,
         };
         if let Err(error) = outcome {
@@ -396,9 +401,13 @@ impl Reconciler {
         }
     }
 
-    async fn apply(&self, app: &AppSpec) -> Result<(), TargetError> {
-        let secrets = self.open_secrets(app)?;
-        self.target.apply(app, &secrets).await
+    async fn apply(&self, app: &AppSpec, restarted: u64) -> Result<(), TargetError> {
+        let secrets = match self.open_secrets(app) {
+            // What stops has no use for them.
+            Err(_) if app.desired == DesiredState::Stopped => BTreeMap::new(),
+            secrets => secrets?,
+        };
+        self.target.apply(app, restarted, &secrets).await
     }
 
     /// Resolves when another generation, or a removal, is wanted than `app`.
@@ -420,7 +429,7 @@ impl Reconciler {
         let Some(settled) = &desired.settled else {
             return;
         };
-        match self.apply(settled).await {
+        match self.apply(settled, desired.restarted).await {
             Ok(()) => {
                 let what = format!(
                     "Revision {} serves until the wanted one is ready.",

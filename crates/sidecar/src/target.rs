@@ -38,12 +38,16 @@ pub trait Target: Send + Sync + 'static {
     /// Makes `app` so, or submits it; also when `app.desired` is stopped. What was served before
     /// keeps serving until the new revision is ready, and for good if it never is.
     ///
+    /// `restarted` is the generation in which a restart was asked for last: another one than before wants new
+    /// processes, whatever else is wanted. 0 when that is not known.
+    ///
     /// # Errors
     /// [`TargetError::Refused`] when trying the same again cannot help, [`TargetError::Unavailable`]
     /// when it may.
     async fn apply(
         &self,
         app: &AppSpec,
+        restarted: u64,
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<(), TargetError>;
 

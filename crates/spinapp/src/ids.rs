@@ -11,8 +11,17 @@ pub(crate) fn check_snake(id: &str) -> Result<(), String> {
     check_words(id, '_', '-')
 }
 
+/// Bytes of a label. Its store is a file of this name, of which file systems take 255 and archives 100.
+const MAX_LABEL_BYTES: usize = 64;
+
 /// A label of a database or key-value store: kebab or snake.
 pub(crate) fn check_label(label: &str) -> Result<(), String> {
+    if label.len() > MAX_LABEL_BYTES {
+        return Err(format!(
+            "a label has at most {MAX_LABEL_BYTES} characters, this one {}",
+            label.len()
+        ));
+    }
     if check_kebab(label).is_ok() || check_snake(label).is_ok() {
         Ok(())
     } else {

@@ -10,8 +10,9 @@ use nokube_tests::cluster::spec::{Changed as _, Tenant};
 use nokube_tests::cluster::{visit, visit_alone};
 use nokube_tests::wait::until;
 use reqwest::Method;
+use serde_json::Value;
 
-use crate::objects::{DEPLOYMENTS, object, objects_in, until_nothing_is_in};
+use crate::objects::{DEPLOYMENTS, object, objects_in, until_nothing_is_in, until_object};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deployments_survive_an_api_server_that_is_killed_while_they_are_applied() {
@@ -99,6 +100,9 @@ async fn what_changes_while_the_api_server_is_away_is_noticed_when_it_is_back() 
     let pods = format!("/api/v1/namespaces/{}/pods", tenant.namespace());
     let deployment = object(&kube, DEPLOYMENTS, &tenant.namespace(), "web").await;
     assert_eq!(deployment["spec"]["replicas"], 3);
+    // The controllers' watches live, too: of a pod that they have made and never saw they expect for five minutes to see it.
+    let all_seen = |deployment: &Value| deployment["status"]["readyReplicas"] == 3;
+    let _ = until_object(&kube, DEPLOYMENTS, &tenant.namespace(), "web", all_seen).await;
     let gone = kube.delete(&pods).await;
     assert!(gone.status.is_success(), "{gone:?}");
     let _ = sidecar

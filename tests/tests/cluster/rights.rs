@@ -204,4 +204,23 @@ async fn the_sidecar_binds_its_role_and_changes_namespaces_where_they_are_its_pl
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "bound-free" } });
     let answer = kube.create("/api/v1/namespaces", &nameless).await;
     assert_eq!(answer.status, 422, "{}", answer.body);
+    // And of the Secrets beside its own, the platform's keys, it changes and removes none.
+    let secrets = format!("/api/v1/namespaces/{}/secrets", installation.namespace);
+    let keys = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "keys" },
+        "type": "Opaque",
+    });
+    let answer = visit.kube().create(&secrets, &keys).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let answer = kube.delete(&format!("{secrets}/keys")).await;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    let kept = visit.kube().get(&secrets).await;
+    let kept = kept.body["items"].as_array().cloned().unwrap_or_default();
+    let own = kept
+        .iter()
+        .find(|secret| secret["type"] == "nokube.dev/deployment")
+        .and_then(|secret| secret["metadata"]["name"].as_str())
+        .expect("desired state is kept");
+    let answer = kube.delete(&format!("{secrets}/{own}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
 }

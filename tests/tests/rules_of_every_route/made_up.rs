@@ -115,6 +115,9 @@ async fn what_a_viewer_changes_and_secrets_take_from_users_is_found() {
             "does not tell of 403",
         ],
     );
+    let fixture = Fixture::of_item(200, Whose::Owners);
+    rules::somebody_elses(&scene, &scene.operations()[0], &fixture).await;
+    finds(&scene, &["with a developer's token: 200 instead of 403"]);
     let mut secret = Fixture::of_item(200, Whose::Nobodys);
     secret.token = Some("secret".to_owned());
     let described = json!({ "operationId": "tick", "security": [{ "system": [] }] });

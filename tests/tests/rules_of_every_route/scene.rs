@@ -86,6 +86,7 @@ impl Scene {
             things: Things {
                 ada: "ada".to_owned(),
                 bob: "bob".to_owned(),
+                dan: "dan".to_owned(),
                 eve: "eve".to_owned(),
                 admin: "admin".to_owned(),
                 ..Things::default()

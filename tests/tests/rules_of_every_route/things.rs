@@ -1,5 +1,5 @@
-//! People and things on the platform: ada owns projects, one with a build and a deployment, bob may look at them, eve is
-//! a stranger. Others are there to lose something.
+//! People and things on the platform: ada owns projects, one with a build and a deployment, bob may look at them, dan may
+//! build and deploy there, eve is a stranger. Others are there to lose something.
 
 use nokube_tests::api::Api;
 use reqwest::Method;
@@ -12,6 +12,7 @@ use crate::totp;
 pub(crate) struct Things {
     pub(crate) ada: String,
     pub(crate) bob: String,
+    pub(crate) dan: String,
     pub(crate) eve: String,
     pub(crate) admin: String,
     /// Leaves its session.
@@ -67,6 +68,7 @@ impl Things {
         things.ada = token(&ada);
         things.bob = token(&bob);
         things.bob_id = number(&bob.get("/auth/me").await.expect(200)["id"]);
+        things.dan = token(&anyone.register("dan", None).await);
         things.eve = token(&anyone.register("eve", None).await);
         things.make_accounts(anyone).await;
         things.make_credentials(anyone, &ada).await;
@@ -127,14 +129,16 @@ impl Things {
     async fn make_project(&mut self, ada: &Api) {
         self.project = ada.create_project("shop").await;
         self.spare_project = ada.create_project("spare").await;
-        for (project, name) in [
-            (self.project, "bob"),
-            (self.spare_project, "bob"),
-            (self.project, "guest1"),
+        for (project, name, role) in [
+            (self.project, "bob", "viewer"),
+            (self.spare_project, "bob", "viewer"),
+            (self.project, "dan", "developer"),
+            (self.spare_project, "dan", "developer"),
+            (self.project, "guest1", "viewer"),
         ] {
             let path = format!("/projects/{project}/members/{name}");
             let request = ada.request(Method::PUT, &path);
-            let added = ada.send(request.json(&json!({ "role": "viewer" }))).await;
+            let added = ada.send(request.json(&json!({ "role": role }))).await;
             added.expect(201);
         }
         let build = ada.build(self.project, "web", &self.repository_url).await;

@@ -22,7 +22,7 @@ const ROLES: [(&str, &str, &str); 3] = [
 ];
 
 /// The admission policies, by what they are about.
-const POLICIES: [&str; 2] = ["namespaces", "rolebindings"];
+const POLICIES: [&str; 3] = ["namespaces", "rolebindings", "secrets"];
 /// Names to print them with, and what the chart has in their place.
 const NAMES: [(&str, &str, &str); 4] = [
     (
@@ -219,8 +219,8 @@ mod tests {
         };
         let error = policies(&document("namespaces")).unwrap_err();
         assert!(error.to_string().contains("rolebindings"), "{error}");
-        let text = policies(&(document("namespaces") + &document("rolebindings"))).unwrap();
-        let expected = "\n{{- define \"nokube.rolebindingsPolicy\" -}}\nfailurePolicy: Fail\nvalidations:\n\
+        let text = policies(&POLICIES.map(document).concat()).unwrap();
+        let expected = "\n{{- define \"nokube.secretsPolicy\" -}}\nfailurePolicy: Fail\nvalidations:\n\
             - expression: object.name == '{{ include \"nokube.name\" . }}-sidecar'\n{{- end -}}\n";
         assert!(text.ends_with(expected), "{text}");
     }

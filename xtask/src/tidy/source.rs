@@ -41,8 +41,12 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The build commands of a tenant's `spin.toml` are the one thing a shell reads, inside the build sandbox.
-const SHELL_FILES: &[&str] = &["crates/runner/src/build.rs"];
+/// The build commands of a tenant's `spin.toml` are the one thing a shell reads, inside the build sandbox; and what stands in
+/// for them in tests.
+const SHELL_FILES: &[&str] = &[
+    "crates/runner/src/build.rs",
+    "crates/runner/src/process/tests.rs",
+];
 
 const SHELLS: [&str; 5] = ["sh", "bash", "dash", "/bin/sh", "/bin/bash"];
 

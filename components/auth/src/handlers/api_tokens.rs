@@ -182,7 +182,16 @@ pub(crate) async fn get_api_token(cx: Ctx, caller: Caller) -> Result<Response, A
     let id = cx.parameter("id", "API token", Uuid7::parse)?.to_string();
     let db = store::open(&cx).await?;
     require_live(&db, &caller).await?;
-    Ok(cx.resource(200, &shown(&db, &caller, &id).await?))
+    let token = shown(&db, &caller, &id).await?;
+    Ok(cx.resource_in_use(&token, &lasting(&token)))
+}
+
+/// Its use does not change it.
+fn lasting(token: &ApiToken) -> ApiToken {
+    ApiToken {
+        last_used_at: None,
+        ..token.clone()
+    }
 }
 
 /// `DELETE /auth/tokens/{id}`: no exchange any more; access tokens it was exchanged for end with their 15 minutes.
@@ -192,7 +201,7 @@ pub(crate) async fn revoke_api_token(cx: Ctx, caller: Caller) -> Result<Response
     db.transaction(async |tx| {
         require_live(tx, &caller).await?;
         let token = shown(tx, &caller, &id).await?;
-        cx.check_if_match(&token)?;
+        cx.check_if_match(&lasting(&token))?;
         api_token_delete(tx, caller.id, &id).await?;
         let detail = json!({ "name": token.name });
         write_audit(&cx, tx, &caller, "token.revoke", &id, detail).await

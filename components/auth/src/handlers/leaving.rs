@@ -3,12 +3,13 @@
 use nokube_api::auth::{AccountExport, KnownAddress, UserForgotten};
 use nokube_api::export::OwnerData;
 use nokube_domain::{Capability, Reach, Scope, UserId, UserRole};
+use nokube_guest::db::Db;
 use nokube_guest::{Audit, Caller, Ctx, Error, Method, Response};
 use serde_json::json;
 
 use super::api_tokens::token_shown;
 use super::audit::audit_page;
-use super::live::require_live;
+use super::live::{live_user, require_live};
 use super::password::prove_password;
 use super::session_list::session_shown;
 use super::totp::totp_state;
@@ -18,7 +19,9 @@ use crate::error::AuthError;
 use crate::limits::{self, Limit};
 use crate::password::Password;
 use crate::store;
-use crate::store::accounts::{account_by_id, account_delete, other_administrator};
+use crate::store::accounts::{
+    account_by_id, account_close, account_delete, account_reopen, other_administrator,
+};
 use crate::store::api_tokens::api_tokens_of_user;
 use crate::store::audit::{Actor, AuditFilter, audit_anonymise};
 use crate::store::invitations::invitations_forget_user;
@@ -119,20 +122,40 @@ async fn owner_data(cx: &Ctx, path: &str) -> Result<(OwnerData, usize), AuthErro
 }
 
 /// `DELETE /auth/me`: the account and all that lets somebody in with it. Refused while it owns projects, and to the
-/// last administrator. `projects` forgets the user first: should this fail after that, it can be repeated.
+/// last administrator.
+///
+/// It is disabled before anything is forgotten, so that of two administrators who leave at once the second is the last.
+/// Should something fail after that, it is as before, and can be repeated.
 pub(crate) async fn delete_me(mut cx: Ctx, caller: Caller) -> Result<Response, AuthError> {
     let mut fields = cx.fields().await?;
     let password = fields.text("current_password", Password::parse_given);
     let password = fields.finish(|| password)?;
     let db = store::open(&cx).await?;
     let proven = prove_password(&cx, &db, &caller, &password).await?;
-    let is_admin = proven.user.role == UserRole::Admin.as_str();
-    cx.check_if_match(&user_shown(proven.user.clone()))?;
-    // Before anything is forgotten; and once more below, where it counts.
-    if is_admin && !other_administrator(&db, caller.id).await? {
-        return Err(AuthError::LastAdministrator);
+    db.transaction(async |tx| {
+        // Once more: hashing took its time.
+        let user = live_user(tx, &caller).await?;
+        let is_admin = user.role == UserRole::Admin.as_str();
+        cx.check_if_match(&user_shown(user))?;
+        if is_admin && !other_administrator(tx, caller.id).await? {
+            return Err(AuthError::LastAdministrator);
+        }
+        Ok(account_close(tx, caller.id, cx.now()).await?)
+    })
+    .await?;
+    let deleted = match forget_in_projects(&cx, &caller).await {
+        Ok(()) => delete_account(&cx, &db, &caller).await,
+        Err(error) => Err(error),
+    };
+    if deleted.is_err() {
+        db.transaction(async |tx| account_reopen(tx, caller.id, cx.now()).await)
+            .await?;
     }
-    forget_in_projects(&cx, &caller).await?;
+    deleted?;
+    Ok(proven.standing.on_response(Response::no_content()))
+}
+
+async fn delete_account(cx: &Ctx, db: &Db, caller: &Caller) -> Result<(), AuthError> {
     db.transaction(async |tx| {
         forget_account(tx, caller.id).await?;
         invitations_forget_user(tx, caller.id).await?;
@@ -141,18 +164,14 @@ pub(crate) async fn delete_me(mut cx: Ctx, caller: Caller) -> Result<Response, A
             target: format!("user:{}", caller.id),
             project_id: None,
             detail: json!({}),
-            actor: Some(&caller),
+            actor: Some(caller),
         };
-        audit.write(&cx, tx).await?;
+        audit.write(cx, tx).await?;
         audit_anonymise(tx, caller.id).await?;
-        if is_admin && !other_administrator(tx, caller.id).await? {
-            return Err(AuthError::LastAdministrator);
-        }
         account_delete(tx, caller.id).await?;
         Ok(())
     })
-    .await?;
-    Ok(proven.standing.on_response(Response::no_content()))
+    .await
 }
 
 /// Only `projects` knows who owns what.

@@ -6,9 +6,10 @@ use nokube_guest::db::{DbError, Tx};
 use nokube_guest::{Audit, Caller, Change, Ctx, Response};
 use serde_json::json;
 
-use super::live::live_user;
+use super::live::{live_user, require_live};
 use super::user_shown;
 use crate::error::AuthError;
+use crate::limits::{self, Limit};
 use crate::store;
 use crate::store::users::user_set_email;
 
@@ -25,10 +26,18 @@ pub(crate) async fn update_me(mut cx: Ctx, caller: Caller) -> Result<Response, A
     let email = fields.changed_text("email", Email::parse);
     let email = fields.finish(|| Some(email))?;
     let db = store::open(&cx).await?;
+    let limit = Limit::change_of_account(caller.id);
+    // In a transaction of its own: one that is refused because the address is taken counts.
+    let standing = db
+        .transaction(async |tx| {
+            require_live(tx, &caller).await?;
+            limits::take_within(&cx, tx, &limit).await
+        })
+        .await?;
     let user = db
         .transaction(async |tx| change_email(&cx, tx, &caller, email).await)
         .await?;
-    Ok(cx.resource(200, &user))
+    Ok(standing.on_response(cx.resource(200, &user)))
 }
 
 async fn change_email(

@@ -29,7 +29,17 @@ pub(crate) async fn get_session(cx: Ctx, caller: Caller) -> Result<Response, Aut
     let id = cx.parameter("id", "session", Uuid7::parse)?.to_string();
     let db = store::open(&cx).await?;
     require_live(&db, &caller).await?;
-    Ok(cx.resource(200, &shown(&cx, &db, &caller, &id).await?))
+    let session = shown(&cx, &db, &caller, &id).await?;
+    Ok(cx.resource_in_use(&session, &lasting(&session)))
+}
+
+/// Going on does not change it.
+fn lasting(session: &Session) -> Session {
+    Session {
+        last_used_at: String::new(),
+        expires_at: String::new(),
+        ..session.clone()
+    }
 }
 
 /// `DELETE /auth/sessions/{id}`: its refresh token works no more, and its access tokens end with their 15 minutes.
@@ -38,7 +48,7 @@ pub(crate) async fn end_session(cx: Ctx, caller: Caller) -> Result<Response, Aut
     let db = store::open(&cx).await?;
     db.transaction(async |tx| {
         require_live(tx, &caller).await?;
-        cx.check_if_match(&shown(&cx, tx, &caller, &id).await?)?;
+        cx.check_if_match(&lasting(&shown(&cx, tx, &caller, &id).await?))?;
         session_revoke(tx, &id, cx.now()).await?;
         let audit = Audit {
             action: "session.end",

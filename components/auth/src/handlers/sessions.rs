@@ -112,6 +112,10 @@ fn parse_login(mut fields: Fields) -> Result<Login, AuthError> {
     if nothing_given {
         fields.fault("username", "is required, or an email");
     }
+    // Whose password it is must not depend on which of them is looked at.
+    if email.is_some() && username.is_some() {
+        fields.fault("username", "must not be given with an email");
+    }
     let account = email.or(username);
     Ok(fields.finish(|| {
         Some(Login {
@@ -245,10 +249,14 @@ pub(crate) async fn logout(cx: Ctx, caller: Caller) -> Result<Response, AuthErro
     }
     let db = store::open(&cx).await?;
     db.transaction(async |tx| {
-        if all {
-            sessions_revoke_all(tx, caller.id, cx.now()).await?;
+        let ended = if all {
+            sessions_revoke_all(tx, caller.id, cx.now()).await?
         } else {
-            session_revoke(tx, &caller.session_id, cx.now()).await?;
+            session_revoke(tx, &caller.session_id, cx.now()).await?
+        };
+        // Nothing to tell. And an access token whose account is gone must not bring its name back.
+        if ended == 0 {
+            return Ok(());
         }
         let audit = Audit {
             action: "session.end",

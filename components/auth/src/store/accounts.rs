@@ -116,6 +116,28 @@ pub(crate) async fn account_update(
     .await
 }
 
+/// Disables an account while it is deleted.
+pub(crate) async fn account_close(tx: &Tx, id: UserId, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE users SET disabled_at_ms = ?2 WHERE id = ?1",
+        params![id, now],
+    )
+    .await
+}
+
+/// Takes that back, unless it was enabled meanwhile.
+pub(crate) async fn account_reopen(
+    tx: &Tx,
+    id: UserId,
+    closed_at: Timestamp,
+) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE users SET disabled_at_ms = NULL WHERE id = ?1 AND disabled_at_ms = ?2",
+        params![id, closed_at],
+    )
+    .await
+}
+
 /// Whether anyone is left who may administer.
 pub(crate) async fn any_administrator(db: &Db) -> Result<bool, DbError> {
     let row: Option<(i64,)> = db

@@ -148,10 +148,14 @@ fn a_revoked_token_is_neither_exchanged_nor_believed_by_auth() {
     let app = app();
     let tokens = register(&app, "alice");
     let token = api_token(&app, access(&tokens), &["account:write"]);
+    let read = app.get(&path(&token)).bearer(access(&tokens)).send();
+    let etag = read.headers.get("etag").unwrap();
     let exchanged = exchange(&app, &token).expect(200);
+    // That it was used is no other version to who revokes it.
     assert_eq!(
         app.delete(&path(&token))
             .bearer(access(&tokens))
+            .header("if-match", etag)
             .send()
             .status,
         204

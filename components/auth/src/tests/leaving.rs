@@ -1,10 +1,12 @@
 //! Taking one's data along, and leaving.
 
+use std::rc::Rc;
+
 use super::{
     PASSWORD, access, admin, api_token, app, exchange, login, number, refresh, register, scoped,
 };
 use nokube_guest::host::OutboundAnswer;
-use nokube_guest::testing::{TestAnswer, TestApp};
+use nokube_guest::testing::{DatabaseFault, TestAnswer, TestApp};
 use serde_json::{Value, json};
 
 /// `projects` says that the user owns so many.
@@ -263,6 +265,74 @@ fn the_last_administrator_can_not_leave_and_the_first_can_once_there_is_another(
         )
         .send();
     assert_eq!(again.status, 403);
+}
+
+#[test]
+fn of_two_administrators_who_leave_at_once_the_second_is_the_last() {
+    let app = Rc::new(app());
+    let root = admin(&app);
+    register(&app, "alice");
+    app.sql("auth", "UPDATE users SET role = 'admin' WHERE id = 2");
+    let alice = login(&app, "alice", PASSWORD).expect(200);
+    let inner = Rc::clone(&app);
+    app.answer_calls(move |request| {
+        assert!(request.url.ends_with("/1"), "projects forgets root alone");
+        let refused = leave(&inner, &alice, PASSWORD).expect(409);
+        assert_eq!(refused["type"], "/problems/last-administrator");
+        Ok(OutboundAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: br#"{"owned_projects":0}"#.to_vec(),
+        })
+    });
+    assert_eq!(leave(&app, &root, PASSWORD).status, 204);
+    assert_eq!(app.host.sent.borrow().len(), 1);
+    assert_eq!(number(&app, "SELECT id FROM users"), 2);
+}
+
+#[test]
+fn an_account_is_disabled_while_it_is_deleted_and_enabled_when_that_fails() {
+    let app = Rc::new(app());
+    let root = admin(&app);
+    let alice = register(&app, "alice");
+    let promote = |app: &TestApp, role: &str| {
+        app.patch("/api/v1/auth/users/2")
+            .bearer(access(&root))
+            .json(&json!({ "role": role }))
+            .send()
+            .expect(200)
+    };
+    let before = promote(&app, "admin");
+    promote(&app, "user");
+    let inner = Rc::clone(&app);
+    let root_leaves = root.clone();
+    app.answer_calls(move |request| {
+        assert!(request.url.ends_with("/2"), "{}", request.url);
+        let disabled = "SELECT disabled_at_ms IS NOT NULL FROM users WHERE id = 2";
+        assert_eq!(number(&inner, disabled), 1);
+        // Promoted meanwhile, it is none that could stay in root's place.
+        inner.sql("auth", "UPDATE users SET role = 'admin' WHERE id = 2");
+        assert_eq!(leave(&inner, &root_leaves, PASSWORD).status, 409);
+        Ok(OutboundAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: br#"{"owned_projects":3}"#.to_vec(),
+        })
+    });
+    let refused = leave(&app, &alice, PASSWORD).expect(409);
+    assert_eq!(refused["type"], "/problems/owns-projects");
+    let account = app.get("/api/v1/auth/users/2").bearer(access(&root)).send();
+    assert_eq!(account.expect(200), before);
+    let me = app.get("/api/v1/auth/me").bearer(access(&alice)).send();
+    assert_eq!(me.expect(200)["role"], "admin", "its session goes on");
+    // Nor does it stay disabled when its own part fails.
+    owning(&app, 0);
+    let fault = DatabaseFault::Statement("DELETE FROM users WHERE id = ?1");
+    app.host.database_fault.set(Some(fault));
+    let failed = leave(&app, &alice, PASSWORD).status;
+    app.host.database_fault.set(None);
+    assert!(failed >= 500, "{failed}");
+    assert_eq!(leave(&app, &alice, PASSWORD).status, 204);
 }
 
 #[test]

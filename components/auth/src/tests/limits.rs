@@ -67,6 +67,36 @@ fn success_forgets_the_failures_of_an_account() {
 }
 
 #[test]
+fn an_account_can_not_ask_which_addresses_are_taken() {
+    let app = app();
+    let bob = json!({ "username": "bob", "email": "bob@example.com", "password": PASSWORD });
+    let _ = app
+        .post("/api/v1/auth/register")
+        .json(&bob)
+        .send()
+        .expect(201);
+    let [alice, carol] = ["alice", "carol"].map(|name| register(&app, name));
+    let change = |tokens: &serde_json::Value, email: &str| {
+        let request = app.patch("/api/v1/auth/me").bearer(access(tokens));
+        request.json(&json!({ "email": email })).send()
+    };
+    for left in (0..20).rev() {
+        let answer = change(&alice, &format!("alice{left}@example.com"));
+        let standing = format!("\"account\";r={left};t=900");
+        assert_eq!(answer.headers.get("ratelimit"), Some(standing.as_str()));
+    }
+    let over = change(&alice, "bob@example.com");
+    assert_eq!(over.expect(429)["type"], "/problems/too-many-attempts");
+    for _ in 0..20 {
+        assert_eq!(change(&carol, "bob@example.com").status, 409);
+    }
+    assert_eq!(change(&carol, "free@example.com").status, 429);
+    app.advance_ms(15 * 60_000);
+    let carol = login(&app, "carol", PASSWORD).expect(200);
+    assert_eq!(change(&carol, "free@example.com").status, 200);
+}
+
+#[test]
 fn one_address_can_not_try_many_accounts() {
     let app = app();
     app.set("login_limit_per_address", "3");

@@ -66,9 +66,14 @@ fn an_ended_session_neither_refreshes_nor_is_listed() {
             .status
     };
     assert_eq!(end("\"other\""), 412);
+    // Going on is no change, but something new to read.
+    app.advance_ms(1_000);
+    let next = refresh(&app, &second).expect(200);
+    let request = app.get(&path).bearer(access(&first));
+    assert_eq!(request.header("if-none-match", &etag).send().status, 200);
     assert_eq!(end(&etag), 204);
     assert_eq!(end(&etag), 404);
-    assert_eq!(refresh(&app, &second).status, 401);
+    assert_eq!(refresh(&app, &next).status, 401);
     assert_eq!(list()["pagination"]["total"], 1);
     let ended = app
         .get("/api/v1/auth/sessions")

@@ -176,6 +176,36 @@ fn what_is_done_is_written_down() {
 }
 
 #[test]
+fn only_a_session_that_ends_is_an_entry_of_the_trail() {
+    let app = app();
+    let tokens = register(&app, "alice");
+    let out = |query: &str| {
+        let path = format!("/api/v1/auth/logout{query}");
+        app.post(&path).bearer(access(&tokens)).send().status
+    };
+    let ends = || {
+        let rows = app.sql("auth", "SELECT 1 FROM audit WHERE action = 'session.end'");
+        rows.len()
+    };
+    assert_eq!((out(""), ends()), (204, 1));
+    assert_eq!((out(""), out("?all=true"), ends()), (204, 204, 1));
+    app.sql("auth", "DELETE FROM users");
+    assert_eq!((out(""), out("?all=true"), ends()), (204, 204, 1));
+}
+
+#[test]
+fn a_sign_in_names_one_account() {
+    let app = app();
+    register(&app, "alice");
+    let both = json!({ "username": "alice", "email": "bob@example.com", "password": PASSWORD });
+    let answer = app.post("/api/v1/auth/login").json(&both).send();
+    assert_eq!(answer.faults(), ["/username"]);
+    let null = json!({ "username": "alice", "email": null, "password": PASSWORD });
+    let answer = app.post("/api/v1/auth/login").json(&null).send();
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
 fn no_credential_is_kept_in_the_clear() {
     let app = app();
     let tokens = register(&app, "alice");

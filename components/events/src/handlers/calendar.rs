@@ -25,8 +25,13 @@ pub(crate) async fn get_calendar(cx: Ctx) -> Result<Response, EventsError> {
     let db = platform::open(&cx).await?;
     let hash = token_hash(&token);
     // Looking is cheap, and whoever has the address is not kept waiting by others who guess.
-    if !store::feed_is_there(&db, &hash).await? {
+    let Some(reads) = store::reads_of(&db, &hash, cx.now(), WINDOW_MS).await? else {
         return Err(missed(&cx, &db).await?);
+    };
+    // What is over the limit writes nothing. Those that come at once are counted, and refused below.
+    let (standing, is_over) = of_feed(&cx, reads.window_start_ms, reads.count.saturating_add(1))?;
+    if is_over {
+        return Err(EventsError::TooManyReads(standing));
     }
     let read = db.transaction(async |tx| store::feed_read(tx, &hash, cx.now(), WINDOW_MS).await);
     let feed = read.await?.ok_or(Error::NotFound("calendar"))?;

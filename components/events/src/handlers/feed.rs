@@ -20,8 +20,10 @@ pub(crate) async fn create_event_feed(cx: Ctx, caller: Caller) -> Result<Respons
     let token = URL_SAFE_NO_PAD.encode(cx.random::<TOKEN_BYTES>());
     let db = platform::open(&cx).await?;
     db.transaction(async |tx| {
+        platform::require_account(tx, &caller, cx.now()).await?;
         store::feed_put(tx, &caller, &token_hash(&token), cx.now()).await?;
-        write_audit(&cx, tx, &caller, "event_feed.create").await
+        write_audit(&cx, tx, &caller, "event_feed.create").await?;
+        Ok::<_, EventsError>(())
     })
     .await?;
     let base = base.trim_end_matches('/');
@@ -35,7 +37,16 @@ pub(crate) async fn create_event_feed(cx: Ctx, caller: Caller) -> Result<Respons
 /// `GET /events/feed`: whether there is an address, and whether it is used.
 pub(crate) async fn get_event_feed(cx: Ctx, caller: Caller) -> Result<Response, EventsError> {
     let db = platform::open(&cx).await?;
-    Ok(cx.resource(200, &shown(&db, &caller).await?))
+    let feed = shown(&db, &caller).await?;
+    Ok(cx.resource_in_use(&feed, &lasting(&feed)))
+}
+
+/// Whether it is read does not change it.
+fn lasting(feed: &EventFeed) -> EventFeed {
+    EventFeed {
+        last_read_at: None,
+        ..feed.clone()
+    }
 }
 
 async fn shown(db: &Db, caller: &Caller) -> Result<EventFeed, EventsError> {
@@ -51,7 +62,7 @@ async fn shown(db: &Db, caller: &Caller) -> Result<EventFeed, EventsError> {
 pub(crate) async fn delete_event_feed(cx: Ctx, caller: Caller) -> Result<Response, EventsError> {
     let db = platform::open(&cx).await?;
     db.transaction(async |tx| {
-        cx.check_if_match(&shown(tx, &caller).await?)?;
+        cx.check_if_match(&lasting(&shown(tx, &caller).await?))?;
         store::feed_delete(tx, &caller).await?;
         write_audit(&cx, tx, &caller, "event_feed.delete").await?;
         Ok::<_, EventsError>(())

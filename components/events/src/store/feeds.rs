@@ -23,8 +23,8 @@ row! {
 }
 
 row! {
-    /// Wrong addresses of one client in its window.
-    pub(crate) struct MissRow {
+    /// Wrong addresses of one client, or readings of one address, in its window.
+    pub(crate) struct WindowRow {
         pub(crate) window_start_ms: Timestamp,
         pub(crate) count: u64,
     }
@@ -71,15 +71,19 @@ pub(crate) async fn feed_delete(tx: &Tx, owner: &Caller) -> Result<u64, DbError>
     .await
 }
 
-/// Whether anybody's address has this token.
-pub(crate) async fn feed_is_there(db: &Db, token_hash: &[u8; 32]) -> Result<bool, DbError> {
-    let found: Option<(i64,)> = db
-        .query_optional(
-            "SELECT 1 FROM event_feeds WHERE token_hash = ?1",
-            params![token_hash.as_slice()],
-        )
-        .await?;
-    Ok(found.is_some())
+/// How often the address with this token was read so far; nothing when nobody has it.
+pub(crate) async fn reads_of(
+    db: &Db,
+    token_hash: &[u8; 32],
+    now: Timestamp,
+    window_ms: i64,
+) -> Result<Option<WindowRow>, DbError> {
+    db.query_optional(
+        "SELECT window_start_ms, CASE WHEN window_start_ms <= ?2 THEN 0 ELSE window_count END AS count \
+         FROM event_feeds WHERE token_hash = ?1",
+        params![token_hash.as_slice(), now.plus_millis(-window_ms)],
+    )
+    .await
 }
 
 /// Counts one reading of an address, in its present window or a new one.
@@ -106,7 +110,7 @@ pub(crate) async fn misses_of(
     bucket: &str,
     now: Timestamp,
     window_ms: i64,
-) -> Result<Option<MissRow>, DbError> {
+) -> Result<Option<WindowRow>, DbError> {
     db.query_optional(
         "SELECT window_start_ms, count FROM event_feed_misses \
          WHERE bucket = ?1 AND window_start_ms > ?2",
@@ -121,7 +125,7 @@ pub(crate) async fn miss_count(
     bucket: &str,
     now: Timestamp,
     window_ms: i64,
-) -> Result<MissRow, DbError> {
+) -> Result<WindowRow, DbError> {
     tx.execute(
         "DELETE FROM event_feed_misses WHERE window_start_ms <= ?1",
         params![now.plus_millis(-window_ms)],

@@ -156,6 +156,40 @@ fn a_token_is_kept_as_a_hash_and_never_shown_again() {
 }
 
 #[test]
+fn an_address_that_is_read_is_the_same_to_who_ends_it() {
+    let app = app();
+    let user = alice(&app);
+    let path = address(&app, &user);
+    let shown = |tag: &str| {
+        let request = app.get("/api/v1/events/feed").bearer(&user);
+        request.header("if-none-match", tag).send()
+    };
+    let tag = shown("none").headers.get("etag").unwrap().to_owned();
+    assert_eq!(shown(&tag).status, 304);
+    assert_eq!(app.get(&path).send().status, 200);
+    assert_eq!(shown(&tag).status, 200, "it tells when it was read");
+    let request = app.delete("/api/v1/events/feed").bearer(&user);
+    assert_eq!(request.header("if-match", &tag).send().status, 204);
+}
+
+#[test]
+fn the_token_of_a_forgotten_user_makes_no_event_and_no_address() {
+    let app = app();
+    let user = alice(&app);
+    let path = created(&app, &sale());
+    app.sql(
+        "platform",
+        "INSERT INTO forgotten_users VALUES (1, 1800000000000)",
+    );
+    let post = |path: &str| app.post(path).bearer(&user).json(&sale()).send().status;
+    assert_eq!(post("/api/v1/events"), 401);
+    assert_eq!(post("/api/v1/events/feed"), 401);
+    let rows = app.sql("platform", "SELECT owner_id FROM event_feeds");
+    assert!(rows.is_empty(), "{rows:?}");
+    assert_eq!(app.get(&path).bearer(&user).send().status, 200);
+}
+
+#[test]
 fn a_calendar_is_read_so_often_and_no_more() {
     let app = app();
     app.set("feed_limit_per_calendar", "2");
@@ -169,6 +203,11 @@ fn a_calendar_is_read_so_often_and_no_more() {
     let refused = read();
     assert_eq!(refused.expect(429)["type"], "/problems/too-many-attempts");
     assert_eq!(refused.headers.get("retry-after"), Some("900"));
+    let kept = "SELECT window_count, last_read_at_ms FROM event_feeds";
+    let before = app.sql("platform", kept);
+    app.advance_ms(1_000);
+    assert_eq!(read().status, 429);
+    assert_eq!(app.sql("platform", kept), before, "it writes nothing");
     app.advance_ms(15 * 60 * 1_000);
     assert_eq!(read().status, 200);
 }

@@ -102,7 +102,7 @@ pub(crate) async fn forget_user(cx: Ctx) -> Result<Response, ProjectsError> {
         .transaction(async |tx| {
             let owned = projects_owned_count(tx, id).await?;
             if owned == 0 {
-                user_forget(tx, id).await?;
+                user_forget(tx, id, cx.now()).await?;
                 let audit = Audit {
                     action: "user.forget",
                     target: format!("user:{id}"),

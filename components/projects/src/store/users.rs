@@ -2,7 +2,7 @@
 
 use nokube_domain::{EventId, ProjectId, Timestamp, UserId};
 use nokube_guest::db::{Db, DbError, Tx};
-use nokube_guest::{params, row};
+use nokube_guest::{params, platform, row};
 
 /// What stands for the name of a user whose account was deleted. No user can have it: it has a space.
 const DELETED: &str = "deleted user";
@@ -95,8 +95,9 @@ pub(crate) async fn projects_owned_count(db: &Db, user: UserId) -> Result<u64, D
 
 /// Ends a user's memberships, deletes the user's events with the private address of their calendar, and takes the
 /// name, the address and the particulars out of what it did. That it was done stays, under an id that is never given
-/// out again.
-pub(crate) async fn user_forget(tx: &Tx, user: UserId) -> Result<(), DbError> {
+/// out again. An access token that is still out makes nothing.
+pub(crate) async fn user_forget(tx: &Tx, user: UserId, now: Timestamp) -> Result<(), DbError> {
+    platform::remember_forgotten(tx, user, now).await?;
     tx.execute(
         "DELETE FROM project_members WHERE user_id = ?1",
         params![user],

@@ -1,6 +1,6 @@
 //! Forgetting a user whose account is about to be deleted.
 
-use super::{alice, app, create_named};
+use super::{alice, app, create, create_named};
 use nokube_guest::testing::TestApp;
 
 fn forget(app: &TestApp, id: i64) -> serde_json::Value {
@@ -82,6 +82,31 @@ fn a_forgotten_user_is_a_number_in_the_audit_trail_and_a_member_of_nothing() {
         app.sql("platform", "SELECT * FROM audit WHERE actor_id = 2")
     );
     assert!(of_bob.contains("bob") && of_bob.contains("192.0.2.1"));
+}
+
+#[test]
+fn the_token_of_a_forgotten_user_makes_nothing() {
+    let app = app();
+    let (user, body) = (alice(&app), serde_json::json!({ "name": "Shop" }));
+    assert_eq!(forget(&app, 1)["owned_projects"], 0);
+    let refused = create(&app, &user, &body);
+    assert_eq!(refused.expect(401)["type"], "/problems/unauthenticated");
+    let keyed = || {
+        let request = app.post("/api/v1/projects").bearer(&user);
+        request.header("idempotency-key", "one").json(&body).send()
+    };
+    assert_eq!(keyed().status, 401);
+    for table in ["projects", "idempotency_keys"] {
+        let rows = app.sql("platform", &format!("SELECT * FROM {table}"));
+        assert!(rows.is_empty(), "{table}: {rows:?}");
+    }
+    create_named(&app, &app.token(2, "bob", "user"), "Shop");
+    // Should the account have stayed all the same.
+    app.advance_ms(60 * 60 * 1_000);
+    create_named(&app, &alice(&app), "Shop");
+    forget(&app, 3);
+    let remembered = app.sql("platform", "SELECT user_id FROM forgotten_users");
+    assert_eq!(remembered, [[nokube_guest::db::Value::Integer(3)]]);
 }
 
 #[test]

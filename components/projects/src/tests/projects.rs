@@ -1,6 +1,7 @@
 //! Creating, listing, changing and deleting projects.
 
 use super::{alice, app, create, create_named, deploy_something};
+use nokube_guest::db::Value;
 use nokube_guest::host::OutboundAnswer;
 use nokube_guest::testing::TestApp;
 use serde_json::json;
@@ -113,6 +114,55 @@ fn the_same_key_creates_once() {
     assert_eq!(send("Shop", &other).expect(201)["id"], 2);
     app.advance_ms(24 * 60 * 60 * 1_000);
     assert_eq!(send("Other", &alice(&app)).expect(201)["id"], 3);
+}
+
+#[test]
+fn a_key_is_good_under_both_names_of_a_path() {
+    let app = app();
+    let send = |path: &str| {
+        app.post(path)
+            .bearer(&alice(&app))
+            .header("idempotency-key", "k")
+            .json(&json!({ "name": "Shop" }))
+            .send()
+    };
+    let first = send("/api/v1/projects");
+    assert_eq!(first.expect(201), send("/api/projects").expect(201));
+}
+
+#[test]
+fn of_one_user_so_many_answers_are_kept_and_the_oldest_go() {
+    let app = app();
+    let send = |user: &str, key: &str| {
+        app.post("/api/v1/projects")
+            .bearer(user)
+            .header("idempotency-key", key)
+            .json(&json!({ "name": key }))
+            .send()
+    };
+    let bob = app.token(2, "bob", "user");
+    let _ = send(&bob, "of-bob").expect(201);
+    let _ = send(&alice(&app), "oldest").expect(201);
+    app.sql(
+        "platform",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999) \
+         INSERT INTO idempotency_keys SELECT 1, 'k' || i, x'', 201, '[]', x'', created_at_ms \
+         FROM n, idempotency_keys WHERE idempotency_key = 'oldest'",
+    );
+    let is_kept = |user: &str, key: &str| {
+        let replayed = send(user, key)
+            .headers
+            .get("idempotency-replayed")
+            .is_some();
+        assert!(replayed || key == "oldest", "{key}");
+        replayed
+    };
+    assert!(is_kept(&alice(&app), "oldest"));
+    let _ = send(&alice(&app), "newest").expect(201);
+    assert!(!is_kept(&alice(&app), "oldest"));
+    assert!(is_kept(&alice(&app), "newest") && is_kept(&bob, "of-bob"));
+    let kept = "SELECT count(*) FROM idempotency_keys WHERE user_id = 1";
+    assert_eq!(app.sql("platform", kept), [[Value::Integer(1_000)]]);
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) const PLATFORM_DATABASE: &str = "db/platform.db";
 pub(super) const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 /// 5,000 applications with ten stores each, and as many artifacts of a few blobs.
 pub(super) const MAX_FILES: usize = 200_000;
+/// Databases, or key-value stores, of one deployment. It has 16 at a time; those of labels that it had before stay.
+pub(super) const MAX_STORES: usize = 1_000;
 
 /// What an archive holds, and what made it.
 #[derive(Debug, Serialize, Deserialize)]

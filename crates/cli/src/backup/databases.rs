@@ -11,7 +11,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 /// A database that is locked for longer than this is not being used rightly.
-const LOCKED_FOR: Duration = Duration::from_secs(60);
+pub(super) const LOCKED_FOR: Duration = Duration::from_secs(60);
 const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no copy.
@@ -26,8 +26,8 @@ pub(super) enum CopyError {
 }
 
 /// Copies the database in `from` as it is at one moment to the new file `to`, whoever writes to it
-/// meanwhile (sqlite3_backup_init: all pages in one read transaction).
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), CopyError> {
+/// meanwhile (sqlite3_backup_init: all pages in one read transaction). One that is locked is waited for, `patience` long.
+pub(super) fn copy(from: &Path, to: &Path, patience: Duration) -> Result<(), CopyError> {
     let source = open_used(from).map_err(CopyError::Source)?;
     let mut target = make(to).map_err(CopyError::Place)?;
     let place = |error: rusqlite::Error| CopyError::Place(error.into());
@@ -36,8 +36,8 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), CopyError> {
     loop {
         match backup.step(-1) {
             Ok(StepResult::Done) => break,
-            Ok(_) if began.elapsed() > LOCKED_FOR => {
-                let error = anyhow!("{} stays locked", from.display());
+            Ok(_) if began.elapsed() >= patience => {
+                let error = anyhow!("it stayed locked for {} s", patience.as_secs());
                 return Err(CopyError::Source(error));
             }
             Ok(_) => std::thread::sleep(LOCKED_PAUSE),
@@ -57,7 +57,8 @@ fn open_used(path: &Path) -> anyhow::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(path, flags)?;
-    source.busy_timeout(LOCKED_FOR)?;
+    // It is the copy's loop that waits.
+    source.busy_timeout(Duration::ZERO)?;
     Ok(source)
 }
 
@@ -202,7 +203,7 @@ mod tests {
         writer
             .execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (2)")
             .unwrap();
-        copy(&from, &to).unwrap();
+        copy(&from, &to, LOCKED_FOR).unwrap();
         writer.execute_batch("COMMIT").unwrap();
         check(&to).unwrap();
         let count = |path: &Path| -> i64 {
@@ -232,7 +233,7 @@ mod tests {
         drop(database);
         let link = dir.path().join("link.db");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(copy(&link, &dir.path().join("b.db")).is_err());
+        assert!(copy(&link, &dir.path().join("b.db"), LOCKED_FOR).is_err());
         check(&path).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         let last = bytes.len() - 4096;
@@ -249,10 +250,10 @@ mod tests {
         database.execute_batch("CREATE TABLE t (x)").unwrap();
         fs::write(&bad, [b'x'; 8192]).unwrap();
         for (from, to) in [(&bad, "c.db"), (&dir.path().join("none.db"), "d.db")] {
-            let error = copy(from, &dir.path().join(to)).unwrap_err();
+            let error = copy(from, &dir.path().join(to), LOCKED_FOR).unwrap_err();
             assert!(matches!(error, CopyError::Source(_)), "{error:?}");
         }
-        let error = copy(&good, &dir.path().join("none/e.db")).unwrap_err();
+        let error = copy(&good, &dir.path().join("none/e.db"), LOCKED_FOR).unwrap_err();
         assert!(matches!(error, CopyError::Place(_)), "{error:?}");
         let failure = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
         for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE] {

@@ -15,6 +15,7 @@
 mod contents;
 mod databases;
 mod restore;
+mod unfinished;
 mod write;
 
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ use super::contents::{
     PLATFORM_DATABASE,
 };
 use super::databases::{self, Named, Verdict};
-use super::{RestoreArgs, parent_of};
+use super::{RestoreArgs, parent_of, unfinished};
 use crate::platform::keys::Keys;
 
 /// What follows the last entry: two empty blocks, and what the writer fills its last record with.
@@ -41,6 +41,7 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 #[expect(clippy::print_stderr, reason = "what the archive lacks")]
 pub(crate) fn run(args: &RestoreArgs, json: bool) -> anyhow::Result<()> {
     let most_bytes = args.most_gib.saturating_mul(1 << 30);
+    unfinished::removed_when_interrupted()?;
     let restored = restore(&args.file, &args.data_dir, most_bytes)?;
     for text in &restored.warnings {
         eprintln!("{text}");
@@ -76,10 +77,7 @@ pub(super) struct Restored {
 pub(super) fn restore(from: &Path, to: &Path, most_bytes: u64) -> anyhow::Result<Restored> {
     check_place(to)?;
     let parent = parent_of(to);
-    let staging = tempfile::Builder::new()
-        .prefix(".nokube-restore-")
-        .tempdir_in(parent)
-        .with_context(|| format!("{} cannot be written", parent.display()))?;
+    let staging = unfinished::folder(parent, ".nokube-restore-")?;
     let root = staging.path();
     let file = File::open(from).with_context(|| format!("{} cannot be read", from.display()))?;
     let (manifest, found) = unpack(file, root, most_bytes)

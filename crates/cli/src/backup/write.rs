@@ -9,9 +9,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use nokube_artifact::Digest;
@@ -21,14 +21,19 @@ use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
 use super::contents::{
-    Digesting, Entry, FORMAT, KEYS, Kind, MANIFEST, Manifest, PLATFORM_DATABASE, is_database,
+    Digesting, Entry, FORMAT, KEYS, Kind, MANIFEST, MAX_FILES, MAX_MANIFEST_BYTES, MAX_STORES,
+    Manifest, PLATFORM_DATABASE, is_database,
 };
-use super::databases::{self, CopyError, Named};
-use super::{BackupArgs, parent_of};
+use super::databases::{self, CopyError, LOCKED_FOR, Named};
+use super::{BackupArgs, parent_of, unfinished};
 
 /// Databases that are copied before the others, in this order: a row of the first may name a user of
 /// the second.
 const FIRST: [&str; 2] = ["platform.db", "auth.db"];
+
+/// An application may keep its databases locked, one after the other: each that takes long leaves less patience for the
+/// next, so that nobody's can hold a backup up.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the command ends with when the archive is good and lacks something.
 const INCOMPLETE: u8 = 3;
@@ -40,6 +45,7 @@ pub(crate) fn run(args: &BackupArgs, json: bool) -> anyhow::Result<ExitCode> {
     if args.file.exists() {
         bail!("{} is there already", args.file.display());
     }
+    unfinished::removed_when_interrupted()?;
     let manifest = write(&args.data_dir, &args.file)?;
     let bytes = fs::metadata(&args.file)?.len();
     for digest in &manifest.missing_artifacts {
@@ -85,10 +91,7 @@ pub(super) fn write(data: &Path, to: &Path) -> anyhow::Result<Manifest> {
     }
     // Beside the archive, where there has to be room anyway.
     let parent = parent_of(to);
-    let staging = tempfile::Builder::new()
-        .prefix(".nokube-backup-")
-        .tempdir_in(parent)
-        .with_context(|| format!("{} cannot be written", parent.display()))?;
+    let staging = unfinished::folder(parent, ".nokube-backup-")?;
     let unfinished = staging.path().join("archive");
     let file = OpenOptions::new()
         .write(true)
@@ -99,6 +102,7 @@ pub(super) fn write(data: &Path, to: &Path) -> anyhow::Result<Manifest> {
         data,
         staging: &staging,
         tar: Builder::new(GzEncoder::new(file, Compression::fast())),
+        patience: LOCKED_FOR,
         manifest: Manifest {
             format: FORMAT,
             nokube: env!("CARGO_PKG_VERSION").to_owned(),
@@ -129,6 +133,8 @@ struct Archive<'a> {
     data: &'a Path,
     staging: &'a TempDir,
     tar: Builder<GzEncoder<File>>,
+    /// How long an application's locked database is waited for.
+    patience: Duration,
     manifest: Manifest,
 }
 
@@ -146,7 +152,7 @@ impl Archive<'_> {
                 continue;
             }
             let copy = self
-                .copy_database(&path)
+                .copy_database(&path, LOCKED_FOR)
                 .with_context(|| format!("{path} cannot be copied"))?;
             if path == PLATFORM_DATABASE {
                 named = Named::read(&copy).context("the platform's database cannot be read")?;
@@ -178,9 +184,9 @@ impl Archive<'_> {
         self.manifest.left_out.push(path);
     }
 
-    fn copy_database(&self, path: &str) -> Result<PathBuf, CopyError> {
+    fn copy_database(&self, path: &str, patience: Duration) -> Result<PathBuf, CopyError> {
         let copy = self.staging.path().join("database");
-        databases::copy(&self.data.join(path), &copy)?;
+        databases::copy(&self.data.join(path), &copy, patience)?;
         Ok(copy)
     }
 
@@ -222,26 +228,54 @@ impl Archive<'_> {
                     continue;
                 }
             };
-            for name in names.iter().filter(|name| is_database(name)) {
-                let path = format!("{folder}/{name}");
-                // It may be deleted, and its deployment with it, while this runs.
-                if Kind::of(&path).is_none() || !self.data.join(&path).exists() {
-                    continue;
-                }
-                match self.copy_database(&path) {
-                    Ok(copy) => self.append_file(&path, &copy)?,
-                    Err(CopyError::Source(error)) => self.leave_out(path, format!("{error:#}")),
-                    Err(CopyError::Place(error)) => {
-                        return Err(error.context(format!("{path} cannot be copied")));
-                    }
-                }
-                let _ = fs::remove_file(self.staging.path().join("database"));
+            let names: Vec<&String> = names.iter().filter(|name| is_database(name)).collect();
+            for name in names.iter().take(MAX_STORES) {
+                self.append_store(format!("{folder}/{name}"))?;
+            }
+            if names.len() > MAX_STORES {
+                let reason = format!("{MAX_STORES} of its {} files are", names.len());
+                self.leave_out(folder, reason);
             }
         }
         Ok(())
     }
 
+    fn append_store(&mut self, path: String) -> anyhow::Result<()> {
+        // It may be deleted, and its deployment with it, while this runs.
+        if Kind::of(&path).is_none() || !self.data.join(&path).exists() {
+            return Ok(());
+        }
+        // A longer one would be an entry of its own, which no restore takes.
+        if Header::new_ustar().set_path(&path).is_err() {
+            self.leave_out(path, "its name is too long for an archive");
+            return Ok(());
+        }
+        if self.manifest.files.len() >= MAX_FILES {
+            self.leave_out(path, format!("an archive has at most {MAX_FILES} files"));
+            return Ok(());
+        }
+        let began = Instant::now();
+        match self.copy_database(&path, self.patience) {
+            Ok(copy) => self.append_file(&path, &copy)?,
+            Err(CopyError::Source(error)) => {
+                self.leave_out(path, format!("{error:#}"));
+                if began.elapsed() >= self.patience {
+                    self.patience = (self.patience / 2).max(LEAST_PATIENCE);
+                }
+            }
+            Err(CopyError::Place(error)) => {
+                return Err(error.context(format!("{path} cannot be copied")));
+            }
+        }
+        let _ = fs::remove_file(self.staging.path().join("database"));
+        Ok(())
+    }
+
     fn append_file(&mut self, path: &str, file: &Path) -> anyhow::Result<()> {
+        ensure!(
+            self.manifest.files.len() < MAX_FILES,
+            "there are more than {MAX_FILES} files, and no archive has more"
+        );
         let content = File::open(file)?;
         let size_bytes = content.metadata()?.len();
         let entry = append(&mut self.tar, path, size_bytes, content)
@@ -252,6 +286,10 @@ impl Archive<'_> {
 
     fn finish(mut self) -> anyhow::Result<(File, Manifest)> {
         let json = serde_json::to_vec_pretty(&self.manifest)?;
+        ensure!(
+            json.len() as u64 <= MAX_MANIFEST_BYTES,
+            "the list of what is in the archive is larger than {MAX_MANIFEST_BYTES} bytes"
+        );
         append(&mut self.tar, MANIFEST, json.len() as u64, &json[..])?;
         let file = self.tar.into_inner()?.finish()?;
         Ok((file, self.manifest))
@@ -302,4 +340,65 @@ fn files_in(folder: &Path) -> io::Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::restore::restore;
+    use super::*;
+
+    const DEPLOYMENT: &str = "01940000-0000-7000-8000-0000000000d1";
+
+    /// A platform's folder with one deployment, and what of its databases' files is there.
+    fn data_folder(folder: &Path, stores: &[String]) {
+        let state = format!("tenants/state/{DEPLOYMENT}/sqlite");
+        for below in ["db", &state] {
+            fs::create_dir_all(folder.join(below)).unwrap();
+        }
+        let database = rusqlite::Connection::open(folder.join(PLATFORM_DATABASE)).unwrap();
+        database
+            .execute_batch(&format!(
+                "CREATE TABLE deployment_revisions (digest);
+                 CREATE TABLE builds (digest, source_build_id, source_ready, completed_at_ms);
+                 CREATE TABLE deployments (id, desired);
+                 INSERT INTO deployments VALUES ('{DEPLOYMENT}', 'running');"
+            ))
+            .unwrap();
+        crate::platform::keys::Keys::ensure(folder).unwrap();
+        for store in stores {
+            let path = folder.join(&state).join(store);
+            let database = rusqlite::Connection::open(path).unwrap();
+            database.execute_batch("CREATE TABLE t (x)").unwrap();
+        }
+    }
+
+    #[test]
+    fn what_no_restore_would_take_is_left_out_and_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, archive) = (dir.path().join("data"), dir.path().join("archive"));
+        let long = format!("{}.db", "a".repeat(120));
+        let mut stores: Vec<String> = (0..=MAX_STORES).map(|n| format!("s{n:04}.db")).collect();
+        stores.push(long.clone());
+        data_folder(&data, &stores);
+        let manifest = write(&data, &archive).unwrap();
+        let folder = format!("tenants/state/{DEPLOYMENT}/sqlite");
+        assert_eq!(manifest.left_out, [format!("{folder}/{long}"), folder]);
+        let restored = restore(&archive, &dir.path().join("again"), 1 << 30).unwrap();
+        assert_eq!(restored.manifest.files.len(), manifest.files.len());
+    }
+
+    #[test]
+    fn a_database_that_stays_locked_is_waited_for_as_long_as_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let holder = rusqlite::Connection::open(&path).unwrap();
+        holder
+            .execute_batch("CREATE TABLE t (x); BEGIN EXCLUSIVE")
+            .unwrap();
+        let patience = Duration::from_millis(50);
+        let copied = databases::copy(&path, &dir.path().join("b.db"), patience);
+        assert!(matches!(copied, Err(CopyError::Source(_))), "{copied:?}");
+        holder.execute_batch("COMMIT").unwrap();
+        databases::copy(&path, &dir.path().join("c.db"), patience).unwrap();
+    }
 }

@@ -21,6 +21,9 @@ pub(crate) enum CallError {
     /// No answer.
     #[error("the cluster's API {0}")]
     Unreachable(&'static str),
+    /// It was not asked: this sidecar does not lead any more.
+    #[error("another sidecar has taken over")]
+    Superseded,
 }
 
 /// An answer that is not 2xx.
@@ -182,14 +185,16 @@ impl CallError {
     pub(crate) fn why(&self) -> Option<Why> {
         match self {
             Self::Refused(refusal) => Some(refusal.why),
-            Self::Unreachable(_) => None,
+            Self::Unreachable(_) | Self::Superseded => None,
         }
     }
 
     /// For an application's owner: what became of `object`, such as `Service/api`.
     pub(crate) fn about(&self, object: &str) -> TargetError {
         let refusal = match self {
-            Self::Unreachable(_) => return TargetError::Unavailable(self.to_string()),
+            Self::Unreachable(_) | Self::Superseded => {
+                return TargetError::Unavailable(self.to_string());
+            }
             Self::Refused(refusal) => refusal,
         };
         let message = &refusal.message;

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{CallError, Refusal, Why};
+use crate::leader::Term;
 use crate::metrics::Metrics;
 
 /// The API server gives up after a minute; webhooks have ten seconds by default.
@@ -43,6 +44,8 @@ pub(crate) struct Cluster {
     calls: Arc<Semaphore>,
     call_timeout: Duration,
     all_timeout: Duration,
+    /// Writes need its leave.
+    term: Option<Arc<Term>>,
 }
 
 /// A 2xx answer.
@@ -67,6 +70,15 @@ impl Cluster {
             calls: Arc::new(Semaphore::new(AT_ONCE)),
             call_timeout: CALL_TIMEOUT,
             all_timeout: ALL_TIMEOUT,
+            term: None,
+        }
+    }
+
+    /// The same for what only the leader does: from the end of its term on nothing is written.
+    pub(crate) fn in_term(&self, term: Arc<Term>) -> Self {
+        Self {
+            term: Some(term),
+            ..self.clone()
         }
     }
 
@@ -116,6 +128,13 @@ impl Cluster {
     pub(crate) async fn send_once(&self, request: Request<Vec<u8>>) -> Result<Answer, CallError> {
         // It is never closed.
         let _turn = self.calls.acquire().await;
+        // Asked for after all waiting, and for each repetition again.
+        let _leave = match &self.term {
+            Some(term) if !request.method().is_safe() => {
+                Some(term.leave().await.ok_or(CallError::Superseded)?)
+            }
+            _ => None,
+        };
         match timeout(self.call_timeout, self.exchange(request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(CallError::Unreachable("did not answer in time")),
@@ -184,6 +203,7 @@ async fn whole(body: Body) -> Result<Bytes, CallError> {
 fn wait_before_repeating(error: &CallError, pause: Duration) -> Option<Duration> {
     let refusal = match error {
         CallError::Unreachable(_) => return Some(pause),
+        CallError::Superseded => return None,
         CallError::Refused(refusal) => refusal,
     };
     match refusal.why {

@@ -1,13 +1,16 @@
 //! What roles cannot say: of which namespaces. The sidecar makes namespaces, whose names nobody knows
-//! before, and binds its tenants' role in them; without these two policies it could do so in each namespace
-//! of the cluster, and read what is secret there.
+//! before, and binds its tenants' role in them; without the first two policies it could do so in each namespace
+//! of the cluster, and read what is secret there. Nor can they say of which Secrets: in its own namespace are the
+//! platform's keys too. It could still read those, which no admission is asked about; the third keeps it from changing
+//! or removing them.
 //!
 //! They are admission policies in CEL, which Kubernetes has since 1.30.
 
 use nokube_manifests::Object;
 use serde_json::{Value, json};
 
-use super::{Names, RBAC, object_of};
+use super::{CORE, Names, RBAC, object_of};
+use crate::secrets::TYPE;
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
 /// The label of a platform's namespaces.
@@ -28,7 +31,7 @@ pub(super) fn objects(names: &Names) -> Vec<Object> {
         )
     };
     let namespaces = Policy {
-        group: "",
+        group: CORE,
         resource: "namespaces",
         operations: &["CREATE", "UPDATE", "DELETE"],
         rules: vec![
@@ -66,7 +69,16 @@ pub(super) fn objects(names: &Names) -> Vec<Object> {
             ),
         ],
     };
-    [namespaces, bindings]
+    let secrets = Policy {
+        group: CORE,
+        resource: "secrets",
+        operations: &["UPDATE", "DELETE"],
+        rules: vec![(
+            format!("request.namespace != '{namespace}' || oldObject.type == '{TYPE}'"),
+            "of the platform's own Secrets only those that keep desired state are changed or removed",
+        )],
+    };
+    [namespaces, bindings, secrets]
         .iter()
         .flat_map(|policy| policy.objects(names))
         .collect()

@@ -30,6 +30,7 @@ fn start(fake: &Fake, name: &str) -> Replica {
         name: "nokube-sidecar".to_owned(),
         identity: name.to_owned(),
         address: format!("{name}:3001"),
+        renewed: watch::Sender::new(Instant::now()),
     });
     let (role, roles) = watch::channel(Role::Following(None));
     let task = tokio::spawn({
@@ -61,11 +62,15 @@ pub(super) async fn one_leads_and_another_takes_over() -> Fake {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(*one.roles.borrow(), Role::Leading);
     assert_ne!(*two.roles.borrow(), Role::Leading);
+    // And what one writes needs that.
+    let renewed = || one.candidate.renewed.borrow().elapsed();
+    assert!(renewed() < Duration::from_secs(5));
     one.task.abort();
     let ended = Instant::now();
     two.becomes(&Role::Leading).await;
     // Not before it was certain that one acts no more.
     assert!(ended.elapsed() >= Duration::from_secs(10));
+    assert!(renewed() >= Duration::from_secs(10));
     assert!(ended.elapsed() <= Duration::from_secs(20));
     fake
 }

@@ -2,9 +2,9 @@
 
 use nokube_api::sidecar::{AppSpec, DesiredState};
 use nokube_manifests::Edge;
-use nokube_sidecar::{Health, Target as _};
+use nokube_sidecar::{Health, Target as _, TargetError};
 
-use crate::testing::{Fake, World, container, ready, spec};
+use crate::testing::{Fake, Rule, World, container, ready, spec};
 
 pub(super) async fn a_spin_application_runs_and_leaves_nothing_behind() -> Fake {
     let world = World::new().await;
@@ -175,6 +175,83 @@ pub(super) async fn what_is_stopped_stays_known_and_starts_again() -> Fake {
     world.fake
 }
 
+pub(super) async fn what_can_no_longer_be_made_stops_all_the_same() -> Fake {
+    let mut world = World::new().await;
+    for mut app in [spec(1), container(1)] {
+        app.spec.custom_domain = Some("shop.example.org".to_owned());
+        app.spec.storage_size = Some("1Gi".to_owned());
+        app.spec.storage_path = Some("/data".to_owned());
+        world.runs(&app).await;
+        // The operator takes the name for the platform.
+        world = world
+            .restarted_with(|settings| {
+                settings.platform_hosts = vec!["shop.example.org".to_owned()];
+            })
+            .await;
+        app.generation = 2;
+        let error = world.apply(&app).await.unwrap_err();
+        assert!(matches!(error, TargetError::Refused(_)), "{error}");
+        assert!(world.workload(&app).is_some());
+        app.desired = DesiredState::Stopped;
+        assert_eq!(world.target.check(&app), []);
+        stops_with_nothing_but_what_it_stored(&world, &app).await;
+        // And starts again when it wants another name.
+        app.generation = 3;
+        app.desired = DesiredState::Running;
+        app.spec.custom_domain = None;
+        world.becomes(&app).await;
+        // It stops as well when the cluster does not take what a stopped one has.
+        app.generation = 4;
+        app.desired = DesiredState::Stopped;
+        let denied = "admission webhook \"a.example.org\" denied the request: no policies";
+        let denied = Rule::status("PATCH", "/networkpolicies/api", 400, denied);
+        let denied = Rule {
+            path: if app.service == "api" {
+                "/networkpolicies/api"
+            } else {
+                "/networkpolicies/worker"
+            },
+            ..denied
+        };
+        world.fake.script(denied);
+        stops_with_nothing_but_what_it_stored(&world, &app).await;
+        world.removed(&app).await;
+        assert_eq!(world.names(&app), [] as [String; 0]);
+        world = world
+            .restarted_with(|settings| settings.platform_hosts.clear())
+            .await;
+    }
+    // Of what was never made nothing is written down.
+    let mut app = spec(1);
+    app.namespace = "kube-system".to_owned();
+    app.desired = DesiredState::Stopped;
+    let error = world.apply(&app).await.unwrap_err();
+    assert!(matches!(error, TargetError::Refused(_)), "{error}");
+    assert_eq!(world.fake.names("nokube-system"), [] as [String; 0]);
+    world.fake
+}
+
+async fn stops_with_nothing_but_what_it_stored(world: &World, app: &AppSpec) {
+    world.applied(app).await;
+    let serves = ["httproutes/", "services/", "spinapps/", "deployments/"];
+    // What SpinKube made goes when the cluster has seen that nobody owns it.
+    world
+        .until("what serves to be gone", || async {
+            let names = world.names(app);
+            let left = |name: &String| serves.iter().any(|kind| name.starts_with(kind));
+            (!names.iter().any(left)).then_some(())
+        })
+        .await;
+    world.remove_pods(app);
+    world
+        .until_health(app, |health| *health == Health::Stopped)
+        .await;
+    assert_eq!(world.observe(app).await.applied, Some(app.generation));
+    let names = world.names(app);
+    let volume = format!("persistentvolumeclaims/{}.data", app.service);
+    assert!(names.contains(&volume), "{names:?}");
+}
+
 pub(super) async fn a_restart_makes_new_pods_and_scaling_does_not() -> Fake {
     let world = World::new().await;
     for mut app in [spec(1), container(1)] {
@@ -193,9 +270,14 @@ pub(super) async fn a_restart_makes_new_pods_and_scaling_does_not() -> Fake {
             .until_health(&app, |health| *health == Health::Ready)
             .await;
         app.generation = 3;
-        world.apply(&app).await.unwrap();
+        world.apply_since(&app, 3).await.unwrap();
         let observed = world.observe(&app).await;
         assert_eq!(observed.replicas_ready, 0, "pods from before the restart");
+        // And none again for the sake of a restart that is not told any more.
+        let spec = |app| world.workload(app).unwrap()["spec"].clone();
+        let before = spec(&app);
+        world.apply(&app).await.unwrap();
+        assert_eq!(spec(&app), before);
         world.make_pods(&app, &ready());
         world
             .until_health(&app, |health| *health == Health::Ready)

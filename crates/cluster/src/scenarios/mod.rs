@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `life` | a Spin application runs and leaves nothing behind; so do containers with a volume, an Ingress, a Gateway, scaling |
 //! | | a new revision: what it no longer has goes, what old pods read stays until they are gone |
-//! | | stopping and starting; restarting; scaling |
+//! | | stopping and starting, also of what can no longer be made; restarting; scaling |
 //! | | two deployments in one namespace; a port of every node; two projects with Spin applications |
 //! | `changes` | from Spin to a container and back, by a revision and by a new deployment of the name |
 //! | | a volume stays as large as it was; one copy at a time has it; autoscaling keeps the copies |
@@ -16,7 +16,7 @@
 //! | `others` | namespaces and objects of somebody else, fields that another client changed |
 //! | | what was changed or removed is written again, at once or after a while |
 //! | | somebody else's objects keep a namespace |
-//! | | who does not lead writes nothing |
+//! | | who does not lead writes nothing, and what is under way when a lead ends is the last |
 //! | `logs` | earlier containers, several pods, a cursor that outlives the sidecar |
 //! | `kept` | desired state: kept, read again, more than a page of it, two writers, an answer that was lost |
 //! | `lease` | one leads; another takes over; a lost lease |
@@ -74,6 +74,7 @@ scenarios!(
     life::a_port_of_every_node_is_told,
     life::a_new_revision_takes_away_what_it_no_longer_has,
     life::what_is_stopped_stays_known_and_starts_again,
+    life::what_can_no_longer_be_made_stops_all_the_same,
     life::a_restart_makes_new_pods_and_scaling_does_not,
     life::one_of_two_deployments_goes_and_the_other_stays,
     life::a_project_ends_while_another_one_has_spin_applications,
@@ -105,6 +106,7 @@ scenarios!(
     others::a_namespace_in_which_somebody_elses_pods_run_stays,
     others::specs_that_no_cluster_can_have_are_told_before_they_are_taken,
     others::who_does_not_lead_writes_nothing,
+    others::what_is_under_way_when_a_lead_ends_is_the_last,
     logs::a_log_goes_on_after_restarts_of_everything,
     logs::a_log_that_cannot_be_read_is_no_empty_one,
     kept::what_is_kept_is_read_again,

@@ -1,5 +1,6 @@
 //! What is somebody else's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nokube_api::sidecar::AppSpec;
@@ -162,6 +163,23 @@ pub(super) async fn a_namespace_with_somebody_elses_objects_stays() -> Fake {
     world.target.keep_house().await;
     assert!(world.metrics.text(&[]).contains("nokube_namespaces_kept 1"));
     assert!(world.fake.get(NAMESPACES, "shop-production").is_some());
+    // What is said of a deployment that is made there later is said of that one, in whichever order both are read.
+    let mut world = world;
+    world.runs(&app).await;
+    for number in 0..8 {
+        world = world.restarted().await;
+        let reason = format!("No{number}");
+        world.warn(&app, ("Deployment", "worker"), &reason, "no room");
+        world
+            .until("the warning to be told", || async {
+                let told = world.target.events(&app).await.unwrap();
+                told.iter()
+                    .any(|event| event.reason == reason)
+                    .then_some(())
+            })
+            .await;
+    }
+    world.removed(&app).await;
     // Also after a restart it is known, and goes when nothing keeps it.
     let world = world.restarted().await;
     world.fake.take(&configmaps, "notes");
@@ -219,11 +237,50 @@ pub(super) async fn specs_that_no_cluster_can_have_are_told_before_they_are_take
 pub(super) async fn who_does_not_lead_writes_nothing() -> Fake {
     let world = World::new().await;
     world.runs(&spec(1)).await;
-    world.lead(false);
+    world.term.revoke();
+    nothing_is_written(&world).await;
+    // Nor does a process that was stopped for a while and has not heard yet that another one leads.
+    let world = world.restarted().await;
+    world.renewed_at(Instant::now());
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    world.apply(&spec(2)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    nothing_is_written(&world).await;
+    world.fake
+}
+
+async fn nothing_is_written(world: &World) {
     let before = world.fake.calls().len();
     assert!(world.apply(&spec(2)).await.is_err());
     assert!(world.target.remove(&spec(2)).await.is_err());
     world.target.keep_house().await;
     assert_eq!(world.fake.calls().len(), before);
-    world.fake
+}
+
+pub(super) async fn what_is_under_way_when_a_lead_ends_is_the_last() -> Fake {
+    let world = Arc::new(World::new().await);
+    world.fake.script(Rule {
+        after: Duration::from_secs(3),
+        ..Rule::status("PATCH", "/resourcequotas/", 500, "later")
+    });
+    let applying = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.apply(&spec(1)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    world.term.end().await;
+    // The lease is not given back before.
+    assert_eq!(begun.elapsed().as_secs(), 2);
+    let writes = || {
+        let calls = world.fake.calls();
+        let reads = ["GET", "LIST", "WATCH"];
+        let is_read = |call: &String| reads.iter().any(|verb| call.starts_with(verb));
+        calls.iter().filter(|call| !is_read(call)).count()
+    };
+    let before = writes();
+    let error = applying.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "another sidecar has taken over");
+    assert_eq!(writes(), before);
+    world.fake.clone()
 }

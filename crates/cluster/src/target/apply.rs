@@ -19,7 +19,7 @@ use serde::Deserialize;
 use super::ClusterTarget;
 use super::namespace::PLATFORM;
 use crate::api::{Deleted, Meta, Place, Why, kind};
-use crate::inventory::{Applied, Entry, shape};
+use crate::inventory::{Applied, Entry};
 use crate::seen::GENERATION;
 
 /// Begins the name of what holds an application's data.
@@ -100,6 +100,7 @@ impl ClusterTarget {
     pub(super) async fn apply_all(
         &self,
         app: &AppSpec,
+        restarted: u64,
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<(), TargetError> {
         self.check_leading()?;
@@ -134,7 +135,7 @@ impl ClusterTarget {
             ));
         }
         let mut facts = Facts {
-            restarted: entry.restarted(app),
+            restarted: entry.restarted(restarted),
             ..looked
         };
         // While it changes from one kind to the other the namespace has to let either run.
@@ -217,7 +218,6 @@ impl ClusterTarget {
             revision: app.revision,
             desired: app.desired,
             restarted: facts.restarted,
-            shape: shape(app),
             scales: scales(app),
             at_ms: since.unwrap_or_else(now_ms),
             node_port,
@@ -542,6 +542,11 @@ fn check_places(app: &AppSpec, shared: &[Object], objects: &[Object]) -> Result<
     Err(TargetError::Refused(
         "the platform made objects of it that the sidecar does not write".to_owned(),
     ))
+}
+
+/// Whether an object outlives what serves: data, and what pods read that may still be ending.
+pub(super) fn is_kept_when_stopped(object: &str) -> bool {
+    object.starts_with(VOLUME) || is_of_one_revision(object)
 }
 
 fn is_of_one_revision(object: &str) -> bool {

@@ -26,7 +26,7 @@ use nokube_manifests::Settings;
 use nokube_sidecar::{
     Adopted, Health, LogQuery, Observed, SpecFault, Target, TargetError, TargetEvent,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -36,6 +36,7 @@ use self::turns::Turns;
 use crate::api::{CallError, Cluster};
 use crate::artifacts::Artifacts;
 use crate::inventory::Inventory;
+use crate::leader::Term;
 use crate::metrics::Metrics;
 use crate::seen::{Seen, Warning, Watched, follow};
 
@@ -52,8 +53,8 @@ pub(crate) struct TargetOptions {
     pub(crate) layout: Layout,
     /// The shim runs WASI 0.3.
     pub(crate) wasi_0_3: bool,
-    /// Whether this sidecar is the one that acts.
-    pub(crate) leading: watch::Receiver<bool>,
+    /// While this sidecar is the one that acts.
+    pub(crate) term: Arc<Term>,
 }
 
 /// Deployments in a cluster.
@@ -64,7 +65,7 @@ pub(crate) struct ClusterTarget {
     inventory: Inventory,
     seen: Arc<Seen>,
     metrics: Arc<Metrics>,
-    leading: watch::Receiver<bool>,
+    term: Arc<Term>,
     /// Who works in a namespace, works there alone.
     turns: Turns,
     /// Namespaces that are as they should be: a hash of what they should be, and since when.
@@ -88,8 +89,9 @@ impl ClusterTarget {
             settings,
             layout,
             wasi_0_3,
-            leading,
+            term,
         } = options;
+        let cluster = cluster.in_term(Arc::clone(&term));
         let inventory = Inventory::open(
             cluster.clone(),
             settings.system_namespace.clone(),
@@ -97,7 +99,9 @@ impl ClusterTarget {
         )
         .await?;
         let seen = Arc::new(Seen::default());
-        for entry in inventory.all() {
+        // A namespace that stayed has no workload.
+        let all = inventory.all();
+        for entry in all.iter().filter(|entry| !entry.is_of_namespace()) {
             seen.register(&entry.deployment_id, &entry.namespace, &entry.service);
         }
         let mut watches = JoinSet::new();
@@ -117,7 +121,7 @@ impl ClusterTarget {
             inventory,
             seen,
             metrics,
-            leading,
+            term,
             turns: Turns::default(),
             namespaces: Mutex::default(),
             removing: Mutex::default(),
@@ -152,12 +156,10 @@ impl ClusterTarget {
 
     /// Whoever does not lead any more changes nothing.
     fn check_leading(&self) -> Result<(), TargetError> {
-        if *self.leading.borrow() {
+        if self.term.holds() {
             Ok(())
         } else {
-            Err(TargetError::Unavailable(
-                "another sidecar has taken over".to_owned(),
-            ))
+            Err(TargetError::Unavailable(CallError::Superseded.to_string()))
         }
     }
 
@@ -188,7 +190,7 @@ impl Target for ClusterTarget {
     }
 
     fn check(&self, app: &AppSpec) -> Vec<SpecFault> {
-        // One that stops, stops, whatever is wrong with it.
+        // One that stops, stops, whatever is wrong with it: if need be without what it would have (`stop_bare`).
         if app.desired == DesiredState::Stopped {
             return Vec::new();
         }
@@ -207,9 +209,17 @@ impl Target for ClusterTarget {
     async fn apply(
         &self,
         app: &AppSpec,
+        restarted: u64,
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<(), TargetError> {
-        let outcome = self.apply_all(app, secrets).await;
+        let mut outcome = self.apply_all(app, restarted, secrets).await;
+        if let Err(TargetError::Refused(why)) = &outcome
+            && app.desired == DesiredState::Stopped
+            && let Some(entry) = self.inventory.get(&app.deployment_id)
+        {
+            tracing::info!(deployment = app.deployment_id, why, "stopped all the same");
+            outcome = self.stop_bare(app, &entry.namespace).await;
+        }
         self.metrics.reconciled(outcome.is_ok());
         outcome
     }

@@ -199,7 +199,6 @@ mod tests {
                 revision: app.revision,
                 desired: app.desired,
                 restarted: 0,
-                shape: String::new(),
                 scales: false,
                 at_ms: AT_MS,
                 node_port: None,

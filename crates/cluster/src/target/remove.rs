@@ -12,11 +12,11 @@ use nokube_manifests::left_behind;
 use nokube_sidecar::TargetError;
 use tokio::time::Instant;
 
-use super::apply::place;
+use super::apply::{is_kept_when_stopped, now_ms, place};
 use super::namespace::{NAMESPACE, is_of_cert_manager, names};
 use super::{ClusterTarget, lock};
 use crate::api::{CallError, Deleted, Why};
-use crate::inventory::Entry;
+use crate::inventory::{Applied, Entry};
 
 /// What is being removed is asked about this often.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -143,6 +143,46 @@ impl ClusterTarget {
         entry.ends_namespace = true;
         self.write_down(&entry).await?;
         self.end_namespace(&entry).await
+    }
+
+    /// Takes away what serves, of a deployment that shall stop and whose objects cannot be made or written as they should
+    /// be then: by the inventory alone. Data and configuration stay.
+    pub(super) async fn stop_bare(
+        &self,
+        app: &AppSpec,
+        namespace: &str,
+    ) -> Result<(), TargetError> {
+        let id = &app.deployment_id;
+        let _turn = self.turns.take(namespace).await;
+        let Some(found) = self.inventory.get(id) else {
+            return Ok(());
+        };
+        let mut entry = Entry::clone(&found);
+        let mut all: Vec<String> = entry.all().cloned().collect();
+        all.retain(|object| !is_kept_when_stopped(object));
+        all.sort_by_key(|object| std::cmp::Reverse(rank(object)));
+        for object in all {
+            self.remove_object_of(id, namespace, &object).await?;
+            entry.made.remove(&object);
+            entry.begun.remove(&object);
+        }
+        let before = entry.applied.take();
+        let again = before
+            .as_ref()
+            .filter(|before| before.generation == app.generation && before.desired == app.desired);
+        entry.artifact = app.artifact;
+        entry.applied = Some(Applied {
+            generation: app.generation,
+            revision: app.revision,
+            desired: app.desired,
+            restarted: before.as_ref().map_or(0, |before| before.restarted),
+            scales: false,
+            at_ms: again.map_or_else(now_ms, |again| again.at_ms),
+            node_port: None,
+        });
+        self.write_down(&entry).await?;
+        self.seen.written(id, None);
+        Ok(())
     }
 
     /// Removes an object of a deployment, if it is there and of it.

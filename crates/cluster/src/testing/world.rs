@@ -12,22 +12,27 @@ use nokube_sidecar::{Health, Observed, Target, TargetError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::fake::{Fake, SYSTEM};
 use crate::api::Cluster;
+use crate::leader::Term;
 use crate::metrics::Metrics;
 use crate::target::{ClusterTarget, TargetOptions};
 
 /// Of the paused clock.
 const LIMIT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// As if the lease was renewed all the time: longer than any scenario.
+const FOR_GOOD: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A cluster and the sidecar's part in it.
 pub(crate) struct World {
     pub(crate) fake: Fake,
     pub(crate) target: Arc<ClusterTarget>,
     pub(crate) metrics: Arc<Metrics>,
-    leads: watch::Sender<bool>,
+    pub(crate) term: Arc<Term>,
+    renewed: watch::Sender<Instant>,
     settings: Settings,
     _dir: TempDir,
 }
@@ -59,12 +64,13 @@ impl World {
     async fn with(fake: Fake, settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::default());
-        let (leads, leading) = watch::channel(true);
+        let (renewed, renewals) = watch::channel(Instant::now() + FOR_GOOD);
+        let term = Arc::new(Term::new(renewals));
         let options = TargetOptions {
             settings: settings.clone(),
             layout: Layout::open(dir.path()).unwrap(),
             wasi_0_3: false,
-            leading,
+            term: Arc::clone(&term),
         };
         let cluster = Cluster::new(fake.client(), Arc::clone(&metrics));
         let target = ClusterTarget::open(cluster, Arc::clone(&metrics), options)
@@ -74,7 +80,8 @@ impl World {
             fake,
             target,
             metrics,
-            leads,
+            term,
+            renewed,
             settings,
             _dir: dir,
         };
@@ -98,13 +105,23 @@ impl World {
         Self::with(self.fake.clone(), settings).await
     }
 
-    pub(crate) fn lead(&self, leads: bool) {
-        self.leads.send_replace(leads);
+    /// The lease was renewed then, and not since.
+    pub(crate) fn renewed_at(&self, at: Instant) {
+        self.renewed.send_replace(at);
     }
 
     pub(crate) async fn apply(&self, app: &AppSpec) -> Result<(), TargetError> {
+        self.apply_since(app, 0).await
+    }
+
+    /// When a restart was asked for in that generation.
+    pub(crate) async fn apply_since(
+        &self,
+        app: &AppSpec,
+        restarted: u64,
+    ) -> Result<(), TargetError> {
         let secrets = BTreeMap::from([("API_KEY".to_owned(), Secret::new("hidden".to_owned()))]);
-        self.target.apply(app, &secrets).await
+        self.target.apply(app, restarted, &secrets).await
     }
 
     pub(crate) async fn observe(&self, app: &AppSpec) -> Observed {

@@ -1,7 +1,7 @@
 //! What one application takes is its own share: others find what they need.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nokube_engine::{Engine, EngineOptions, Registry, ShareLimits};
 use serde_json::{Value, json};
@@ -167,6 +167,12 @@ async fn served_by(engine: &Engine, stage: Stage) -> Arc<Served> {
     Arc::new(Served::start(registry, stage).await)
 }
 
+async fn owned_by(engine: &Engine, owner: &str) -> Arc<Served> {
+    let mut stage = Stage::new(&format!("app-of-{owner}"));
+    stage.config.owner = owner.to_owned();
+    served_by(engine, stage).await
+}
+
 fn small_engine(options: EngineOptions) -> Engine {
     Engine::new(EngineOptions {
         max_instances: 16,
@@ -215,6 +221,50 @@ async fn many_applications_of_one_owner_leave_instances_to_others() {
         }
     }
     assert_eq!(served, 8, "half of the engine's");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_greedy_owners_leave_the_first_instances_of_others() {
+    // Of which 56 are anybody's. As many naps as the two may have instances: 32 each.
+    const INSTANCES: u32 = 64;
+    let engine = Engine::new(EngineOptions {
+        max_instances: INSTANCES,
+        ..EngineOptions::tenants()
+    })
+    .expect("an engine");
+    let greedy = [
+        owned_by(&engine, "greedy").await,
+        owned_by(&engine, "greedy-too").await,
+    ];
+    let modest = owned_by(&engine, "modest").await;
+    let naps: Vec<_> = (0..INSTANCES as usize)
+        .map(|number| {
+            let served = Arc::clone(&greedy[number % 2]);
+            tokio::spawn(async move { served.get("/nap?6000").await.status })
+        })
+        .collect();
+    let in_flight = |served: &Arc<Served>| {
+        let id = &served.stage.config.id;
+        served.registry.by_id(id).map_or(0, |app| app.in_flight())
+    };
+    while greedy.iter().map(in_flight).sum::<usize>() < naps.len() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..5 {
+        assert_eq!(modest.get("/ok").await.status, 200);
+    }
+    assert!(
+        naps.iter().filter(|nap| !nap.is_finished()).count() >= 60,
+        "others were served only after the sleepers had slept"
+    );
+    let mut served = 0;
+    for nap in naps {
+        match nap.await.expect("no panic") {
+            200 => served += 1,
+            status => assert_eq!(status, 503),
+        }
+    }
+    assert_eq!(served, 56 + 2 * 2, "the common ones, and the first of each");
 }
 
 /// Inserts until it is refused; what that said.

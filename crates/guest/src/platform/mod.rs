@@ -6,9 +6,11 @@
 
 mod access;
 mod followers;
+mod forgotten;
 
 pub use access::{ProjectAccess, only_visible, project_for};
 pub use followers::{STREAM_MS, follow_until};
+pub use forgotten::{remember_forgotten, require_account};
 
 use crate::Ctx;
 use crate::db::{Db, DbError, Migration, migrate};
@@ -61,6 +63,11 @@ static MIGRATIONS: &[Migration] = &[
         version: 10,
         name: "cheaper writes",
         sql: include_str!("0010_cheaper_writes.sql"),
+    },
+    Migration {
+        version: 11,
+        name: "forgotten users",
+        sql: include_str!("0011_forgotten_users.sql"),
     },
 ];
 

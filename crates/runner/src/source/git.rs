@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use nokube_domain::git_source::{AddressPolicy, BranchName, CommitId, RepositoryUrl};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
-use super::{address, git_errors};
+use super::{address, git_errors, git_version};
 use crate::error::{BuildError, BuildStep};
 use crate::job::Build;
 use crate::process::{self, Bound, DiskBound, Ended, Outcome, Task};
@@ -50,10 +51,14 @@ pub(super) async fn fetch(
         .await
         .map_err(BuildError::Source)?;
     let git = Git::new(build, url, &addresses)?;
+    if !url.is_file() {
+        git.must_be_recent().await?;
+    }
     nokube_faults::crash_point("runner.cloning");
     match commit {
         Some(commit) => {
-            git.must(&["init", "--quiet", "--template=", "."]).await?;
+            git.must(&["init", "--quiet", "--template=", "."], false)
+                .await?;
             let mut fetch = vec![
                 "fetch",
                 "--quiet",
@@ -63,8 +68,8 @@ pub(super) async fn fetch(
                 "--",
             ];
             fetch.extend([git.address.as_str(), commit.as_str()]);
-            git.must(&fetch).await?;
-            git.must(&["checkout", "--quiet", "--detach", "FETCH_HEAD"])
+            git.must(&fetch, false).await?;
+            git.must(&["checkout", "--quiet", "--detach", "FETCH_HEAD"], false)
                 .await?;
         }
         None => {
@@ -80,7 +85,7 @@ pub(super) async fn fetch(
             let named = branch.map(|branch| format!("--branch={branch}"));
             clone.extend(named.as_deref());
             clone.extend(["--", git.address.as_str(), "."]);
-            git.must(&clone).await?;
+            git.must(&clone, false).await?;
         }
     }
     if git.is_too_large() {
@@ -161,7 +166,7 @@ impl<'a> Git<'a> {
                 .parse::<IpAddr>()
                 .is_err()
         {
-            // The addresses that were checked, and no others (needs Git 2.37).
+            // The addresses that were checked, and no others (see `git_version`).
             let pinned: Vec<String> = addresses
                 .iter()
                 .map(|address| address.ip().to_string())
@@ -182,11 +187,21 @@ impl<'a> Git<'a> {
         })
     }
 
+    /// Asked until it is: an operator who installs another Git need not start the runner again.
+    async fn must_be_recent(&self) -> BuildStep<()> {
+        static IS_RECENT: OnceCell<()> = OnceCell::const_new();
+        let ask = || async {
+            let outcome = self.must(&["version"], true).await?;
+            git_version::check(&String::from_utf8_lossy(&outcome.stdout))
+                .map_err(BuildError::Platform)
+        };
+        IS_RECENT.get_or_try_init(ask).await.copied()
+    }
+
     /// Runs Git; anything but success ends the build with a reason.
-    async fn must(&self, args: &[&str]) -> BuildStep<Outcome> {
-        let outcome = self
-            .run(args, false, self.build.machine.options.limits.fetch_seconds)
-            .await?;
+    async fn must(&self, args: &[&str], capture: bool) -> BuildStep<Outcome> {
+        let seconds = self.build.machine.options.limits.fetch_seconds;
+        let outcome = self.run(args, capture, seconds).await?;
         match &outcome.ended {
             Ended::Exited(status) if status.success() => Ok(outcome),
             Ended::Exited(_) if self.is_too_large() => Err(self.bound(Bound::Disk)),

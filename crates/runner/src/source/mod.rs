@@ -5,6 +5,7 @@ mod archive;
 mod confine;
 mod git;
 mod git_errors;
+mod git_version;
 
 use std::path::{Path, PathBuf};
 

@@ -59,6 +59,13 @@ async fn a_secret_of_another_place_fails_the_deployment_with_its_name() {
         .wait_for(|status| status.phase == AppPhase::Failed)
         .await;
     assert!(status.message.unwrap().contains("API_KEY"));
+    // What stops has no use for it.
+    app["generation"] = json!(2);
+    app["desired"] = json!("stopped");
+    sidecar.put(&app).await;
+    sidecar
+        .wait_for(|status| status.phase == AppPhase::Stopped)
+        .await;
 }
 
 #[tokio::test]
@@ -185,6 +192,29 @@ async fn a_newer_generation_does_not_wait_for_one_that_hangs() {
     sidecar
         .wait_for(|status| status.generation == 2 && status.phase == AppPhase::Running)
         .await;
+}
+
+#[tokio::test]
+async fn a_target_is_told_of_a_restart_that_it_never_got_to() {
+    let target = Arc::new(FakeTarget::default());
+    let (sidecar, _data) = started(&target).await;
+    sidecar.put(&spec(1)).await;
+    sidecar
+        .wait_for(|status| status.phase == AppPhase::Running)
+        .await;
+    *target.hangs.lock().unwrap() = true;
+    let mut again = spec(2);
+    again["revision"] = json!(1);
+    sidecar.put(&again).await;
+    *target.hangs.lock().unwrap() = false;
+    let mut scaled = spec(3);
+    scaled["revision"] = json!(1);
+    scaled["spec"]["replicas"] = json!(2);
+    sidecar.put(&scaled).await;
+    sidecar
+        .wait_for(|status| status.generation == 3 && status.phase == AppPhase::Running)
+        .await;
+    assert_eq!(*target.restarted.lock().unwrap(), 2);
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ pub(crate) struct FakeTarget {
     /// How often it still says that what was applied is to be applied again.
     pub(crate) stale: Mutex<u32>,
     pub(crate) applied: Mutex<Vec<u64>>,
+    /// The generation of the last restart, as it was told last.
+    pub(crate) restarted: Mutex<u64>,
     pub(crate) secrets: Mutex<BTreeMap<String, String>>,
     /// Generations, and whether they had been reached.
     pub(crate) adopted: Mutex<Vec<(u64, bool)>>,
@@ -85,9 +87,11 @@ impl Target for FakeTarget {
     async fn apply(
         &self,
         app: &AppSpec,
+        restarted: u64,
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<(), TargetError> {
         self.applied.lock().unwrap().push(app.generation);
+        *self.restarted.lock().unwrap() = restarted;
         if *self.hangs.lock().unwrap() {
             std::future::pending::<()>().await;
         }

@@ -132,3 +132,24 @@ validations:
 - expression: has(object.subjects) && object.subjects.all(subject, subject.kind == 'ServiceAccount' && subject.name == '{{ include "nokube.name" . }}-sidecar' && subject.namespace == '{{ .Release.Namespace }}')
   message: it is bound to the sidecar alone
 {{- end -}}
+
+{{- define "nokube.secretsPolicy" -}}
+failurePolicy: Fail
+matchConditions:
+- name: sidecar
+  expression: request.userInfo.username == 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "nokube.name" . }}-sidecar'
+matchConstraints:
+  resourceRules:
+  - apiGroups:
+    - ""
+    apiVersions:
+    - v1
+    operations:
+    - UPDATE
+    - DELETE
+    resources:
+    - secrets
+validations:
+- expression: request.namespace != '{{ .Release.Namespace }}' || oldObject.type == 'nokube.dev/deployment'
+  message: of the platform's own Secrets only those that keep desired state are changed or removed
+{{- end -}}

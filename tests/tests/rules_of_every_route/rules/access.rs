@@ -30,8 +30,8 @@ pub(crate) async fn credentials(scene: &Scene, operation: &Operation, fixture: &
     }
 }
 
-/// To a stranger it is as if it were not there; who may only look changes nothing; what is for administrators is
-/// forbidden to others.
+/// To a stranger it is as if it were not there; who may only look changes nothing, and who may build and deploy decides
+/// nothing; what is for administrators is forbidden to others.
 pub(crate) async fn somebody_elses(scene: &Scene, operation: &Operation, fixture: &Fixture) {
     let ask = valid(scene, operation, fixture);
     match fixture.whose {
@@ -44,9 +44,14 @@ pub(crate) async fn somebody_elses(scene: &Scene, operation: &Operation, fixture
                 by_address_alone(scene, operation, fixture).await;
             }
         }
-        Whose::Shared => {
+        Whose::Shared | Whose::Owners => {
             to_strangers(scene, operation, fixture, &scene.things.eve).await;
             let looks_only = operation.method == Method::GET;
+            if fixture.whose == Whose::Owners {
+                let asked = ask.clone().token(Some(&scene.things.dan));
+                let got = scene.ask(Some(operation), &asked).await;
+                expect(scene, operation, "with a developer's token", &got, 403);
+            }
             let asked = ask.token(Some(&scene.things.bob));
             let got = scene.ask(Some(operation), &asked).await;
             let status = if looks_only { fixture.status } else { 403 };

@@ -165,6 +165,9 @@ fn guess(scene: &Scene, operation: &Operation) -> Option<Ask> {
         "delete_me" => ask
             .token(Some(&things.bob))
             .json(&json!({ "current_password": password })),
+        "update_me" => ask
+            .token(Some(&things.eve))
+            .json(&json!({ "email": "eve@example.org" })),
         "export_me" => ask.token(Some(&things.eve)),
         "begin_totp" => ask
             .token(Some(&things.beginner))

@@ -205,6 +205,8 @@ impl Target for LocalTarget {
     async fn apply(
         &self,
         app: &AppSpec,
+        // Each generation is run anew.
+        _restarted: u64,
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<(), TargetError> {
         if app.artifact == ArtifactKind::Container {

@@ -17,7 +17,7 @@ const MAX_CHAIN_DEPTH: u32 = 16;
 const COMPONENTS: &str = ".spin.internal";
 
 /// The name of the application itself, for SDKs that can't send a request without a host.
-const ITSELF: &str = "self.alt";
+pub(super) const ITSELF: &str = "self.alt";
 
 /// A future that owns what it needs.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::body::{RequestBody, ResponseBody};
-use super::chain::Target;
+use super::chain::{ITSELF, Target};
 use super::connect::ConnectError;
 use super::{Origin, OutboundHttp};
 
@@ -50,6 +50,13 @@ impl OutboundHttp {
             Target::Itself => "self",
             Target::Component(_) | Target::Elsewhere => &host,
         };
+        // Asked for by its name it would be let through by the entry that stands for the application.
+        if target == Target::Elsewhere && asked == "self" {
+            let what = format!(
+                "a request to {scheme}://self:{port}: no machine is called so here; the application itself is {ITSELF}"
+            );
+            return Err(self.denied(origin, &what));
+        }
         if !(self.allowed)(scheme.as_str(), asked, port) {
             let what = format!(
                 "a request to {scheme}://{asked}:{port}, which is not in allowed_outbound_hosts"

@@ -218,6 +218,24 @@ async fn a_request_to_a_host_that_is_not_declared_is_denied_and_explained() {
 }
 
 #[tokio::test]
+async fn a_machine_named_self_is_not_the_application() {
+    let (address, connections) = server(echo).await;
+    let resolver = || Arc::new(Scripted(Mutex::new(vec![vec!["127.0.0.1"]])));
+    for host in ["self", "SELF"] {
+        let fixture = fixture(Egress::Any, limits(), Some(resolver()));
+        let uri = format!("http://{host}:{}/", address.port());
+        let denied = fixture.text(&uri).await;
+        assert!(
+            matches!(denied, Err(Error::HttpRequestDenied)),
+            "{denied:?}"
+        );
+        let log = fixture.log();
+        assert!(log.contains("the application itself is self.alt"), "{log}");
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
 async fn user_information_and_tunnels_are_denied() {
     let fixture = fixture(Egress::Any, limits(), None);
     let denied = fixture.text("http://good.example@evil.example/").await;

@@ -395,6 +395,20 @@ mod tests {
         assert_eq!(open(), None);
     }
 
+    #[test]
+    fn what_the_kernel_says_of_a_flush_is_heard() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = LogFile::of(&folder.path().join("app.db"));
+        // A device that takes whatever is written, and refuses to be flushed: EINVAL, fsync(2).
+        std::os::unix::fs::symlink("/dev/null", folder.path().join("app.db-wal")).unwrap();
+        for outcome in [log.flush(), log.flush(), log.close()] {
+            let Err(Unflushed::Broken(error)) = outcome else {
+                panic!("nobody asked the kernel: {outcome:?}");
+            };
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn after_a_flush_that_the_disk_refused_nothing_is_acknowledged() {
         let flusher = by_hand();
