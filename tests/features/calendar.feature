@@ -40,13 +40,22 @@ Feature: Read events in a calendar program
     Then the request is refused with 404
 
   @delete_event_feed @412
-  Scenario: The address was read since I looked
+  Scenario: The address was replaced since I looked
+    Given I am an authenticated user
+    When I ask for a private address of my calendar
+    And I ask whether my calendar has a private address
+    And I ask for another private address of my calendar
+    And I end the private address as I saw it
+    Then the request is refused with 412
+
+  @delete_event_feed
+  Scenario: That the address was read is no change of it
     Given I am an authenticated user
     When I ask for a private address of my calendar
     And I ask whether my calendar has a private address
     Then a calendar program reads the events "" there
     When I end the private address as I saw it
-    Then the request is refused with 412
+    Then nothing is at the address
 
   @create_event_feed @get_event_feed @delete_event_feed @401
   Scenario: Private addresses are for users
