@@ -22,7 +22,7 @@ const SPIN_EVERY: usize = 10;
 const CALLERS: usize = 8;
 /// For all to be ready, and for all to be gone: twice what it took two cores that were busy besides (docs/benchmarks.md).
 const LIMIT: Duration = Duration::from_secs(540);
-/// What the sidecar may have in memory with all of them.
+/// What the sidecar may have in memory with all of them: 30 MiB.
 const RESIDENT_LIMIT_KB: u64 = 30 * 1024;
 
 async fn list(sidecar: &Sidecar) -> Vec<AppStatus> {
@@ -70,8 +70,8 @@ async fn are_removed(sidecar: &Sidecar, mut apps: Vec<AppSpec>) {
     }
 }
 
-fn megabytes(kb: u64) -> String {
-    format!("{:.1} MB", kb as f64 / 1024.0)
+fn mebibytes(kb: u64) -> String {
+    format!("{:.1} MiB", kb as f64 / 1024.0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,17 +116,17 @@ async fn a_thousand_deployments_become_ready_and_go_again_and_the_sidecar_stays_
     let _ = writeln!(
         told,
         "the sidecar: {} idle, {} at most, {} with all ready; the control plane {}",
-        megabytes(idle_kb),
-        megabytes(most_kb),
-        megabytes(settled_kb),
-        megabytes(visit.resident_kb())
+        mebibytes(idle_kb),
+        mebibytes(most_kb),
+        mebibytes(settled_kb),
+        mebibytes(visit.resident_kb())
     );
     // Started anew it reads all of them at once, and is no larger.
     sidecar.kill();
     installation.forget_leader().await;
     let again = installation.start().await;
     let restarted_kb = all_are(&again, count, |app| app.phase == AppPhase::Running).await;
-    let _ = writeln!(told, "started anew: {} at most", megabytes(restarted_kb));
+    let _ = writeln!(told, "started anew: {} at most", mebibytes(restarted_kb));
 
     let began = Instant::now();
     are_removed(&again, apps).await;
