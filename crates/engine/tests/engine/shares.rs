@@ -127,13 +127,7 @@ async fn sleeping_components_of_one_application_leave_instances_to_others() {
         naps.iter().filter(|nap| !nap.is_finished()).count() >= 64,
         "others were served only after the sleepers had slept"
     );
-    let mut served = 0;
-    for nap in naps {
-        match nap.await.expect("no panic") {
-            200 => served += 1,
-            status => assert_eq!(status, 503),
-        }
-    }
+    let served = served_of(naps).await;
     assert_eq!(served, 64, "the application's share");
 }
 
@@ -213,6 +207,12 @@ async fn many_applications_of_one_owner_leave_instances_to_others() {
     for _ in 0..5 {
         assert_eq!(modest.get("/ok").await.status, 200);
     }
+    let served = served_of(naps).await;
+    assert_eq!(served, 8, "half of the engine's");
+}
+
+/// How many of these requests were served; all others were told to come again.
+async fn served_of(naps: Vec<tokio::task::JoinHandle<u16>>) -> usize {
     let mut served = 0;
     for nap in naps {
         match nap.await.expect("no panic") {
@@ -220,7 +220,7 @@ async fn many_applications_of_one_owner_leave_instances_to_others() {
             status => assert_eq!(status, 503),
         }
     }
-    assert_eq!(served, 8, "half of the engine's");
+    served
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,13 +257,7 @@ async fn two_greedy_owners_leave_the_first_instances_of_others() {
         naps.iter().filter(|nap| !nap.is_finished()).count() >= 60,
         "others were served only after the sleepers had slept"
     );
-    let mut served = 0;
-    for nap in naps {
-        match nap.await.expect("no panic") {
-            200 => served += 1,
-            status => assert_eq!(status, 503),
-        }
-    }
+    let served = served_of(naps).await;
     assert_eq!(served, 56 + 2 * 2, "the common ones, and the first of each");
 }
 
